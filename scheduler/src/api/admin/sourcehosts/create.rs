@@ -1,0 +1,70 @@
+//! `POST /sources/{source}/sourcehosts`
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::StatusCode,
+};
+use dmf_shared::store::NewSourcehost;
+use serde_json::Value;
+
+use super::super::sources;
+use crate::{
+    api::{
+        error::{ApiError, Result},
+        fields::Fields,
+        json::JsonBody,
+    },
+    app::App,
+};
+
+/// Creates a source host. Its commands are checked now and not at run time.
+pub async fn create(
+    State(app): State<App>,
+    Path(source): Path<String>,
+    JsonBody(fields): JsonBody,
+) -> Result<(StatusCode, Json<Value>)> {
+    let source = sources::find(&app, &source).await?;
+    let new = definition(fields)?;
+    app.store.create_sourcehost(source.id, &new).await.map_err(|error| {
+        if error.is_conflict_on("sourcehosts_name") {
+            ApiError::conflict("name: this Source has a source host of this name")
+        } else {
+            error.into()
+        }
+    })?;
+    app.relay.notify_one();
+    let created = app.store.sourcehosts(source.id, Some(&new.name)).await?;
+    let created = created.first().ok_or_else(|| ApiError::not_found("Source host"))?;
+    Ok((StatusCode::CREATED, Json(super::body(created))))
+}
+
+fn definition(mut fields: Fields) -> Result<NewSourcehost> {
+    let name = fields.text("name");
+    let name = fields.require("name", name);
+    let max_connections = fields.number("maxConnections", 1, 100_000);
+    let max_connections = fields.require("maxConnections", max_connections);
+    let reserved_for_priority = fields.number("reservedForPriority", 0, 100_000).value().unwrap_or(0);
+    if max_connections.is_some_and(|max| reserved_for_priority >= max) {
+        fields.refuse("reservedForPriority", "must be less than maxConnections");
+    }
+    let port = fields.port("port").value();
+    let migration_command1 = fields.command("migrationCommand1");
+    let migration_command1 = fields.require("migrationCommand1", migration_command1);
+    let migration_command2 = fields.command("migrationCommand2").value();
+    let status_command = fields.command("statusCommand").value();
+    fields.finish()?;
+    match (name, max_connections, migration_command1) {
+        (Some(name), Some(max_connections), Some(migration_command1)) => Ok(NewSourcehost {
+            name,
+            port,
+            max_connections,
+            reserved_for_priority,
+            migration_command1,
+            migration_command2,
+            status_command,
+        }),
+        // Fields that are missing were refused above.
+        _ => Err(ApiError::bad_request("name, maxConnections and migrationCommand1 are required")),
+    }
+}

@@ -1,0 +1,17 @@
+//! `GET /sources/{source}/sourcehosts`
+
+use axum::{
+    Json,
+    extract::{Path, State},
+};
+use serde_json::Value;
+
+use super::super::sources;
+use crate::{api::error::Result, app::App};
+
+/// All source hosts of a Source with their use, by name.
+pub async fn list(State(app): State<App>, Path(source): Path<String>) -> Result<Json<Vec<Value>>> {
+    let source = sources::find(&app, &source).await?;
+    let hosts = app.store.sourcehosts(source.id, None).await?;
+    Ok(Json(hosts.iter().map(super::body).collect()))
+}

@@ -1,0 +1,15 @@
+//! `GET /sources/{source}`
+
+use axum::{
+    Json,
+    extract::{Path, State},
+};
+use serde_json::Value;
+
+use crate::{api::error::Result, app::App};
+
+/// One Source with its counts.
+pub async fn read(State(app): State<App>, Path(name): Path<String>) -> Result<Json<Value>> {
+    let source = super::find(&app, &name).await?;
+    Ok(Json(super::body(&app.store.source_view(source).await?)))
+}

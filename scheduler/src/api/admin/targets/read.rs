@@ -1,0 +1,14 @@
+//! `GET /targets/{target}`
+
+use axum::{
+    Json,
+    extract::{Path, State},
+};
+use serde_json::Value;
+
+use crate::{api::error::Result, app::App};
+
+/// One target.
+pub async fn read(State(app): State<App>, Path(name): Path<String>) -> Result<Json<Value>> {
+    Ok(Json(super::body(&super::find(&app, &name).await?)))
+}

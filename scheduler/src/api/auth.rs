@@ -1,0 +1,89 @@
+//! Who may call: the admin by HTTP Basic, customers by their API key.
+
+use axum::{
+    extract::{FromRequestParts, Request, State},
+    http::{HeaderMap, header, request::Parts},
+    middleware::Next,
+    response::Response,
+};
+use base64::Engine as _;
+use dmf_shared::{
+    crypto::{equal_in_constant_time, hash_api_key},
+    store::Source,
+};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::error::{ApiError, Result};
+use crate::app::App;
+
+/// The one admin. Without one, every admin route answers 401.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    /// Name.
+    pub username: String,
+    /// Password.
+    pub password: SecretString,
+}
+
+impl Admin {
+    /// Compares name and password in constant time.
+    fn matches(&self, username: &str, password: &str) -> bool {
+        let name = equal_in_constant_time(username, &self.username);
+        let password = equal_in_constant_time(password, self.password.expose_secret());
+        name & password
+    }
+}
+
+/// Whether the request carries the admin's credentials.
+pub fn is_admin(app: &App, headers: &HeaderMap) -> bool {
+    let Some(admin) = &app.admin else { return false };
+    let Some((username, password)) = basic_credentials(headers) else { return false };
+    admin.matches(&username, &password)
+}
+
+/// User and password of an `Authorization: Basic` header.
+fn basic_credentials(headers: &HeaderMap) -> Option<(String, String)> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, encoded) = value.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = base64::engine::general_purpose::STANDARD.decode(encoded.trim()).ok()?;
+    let text = String::from_utf8(decoded).ok()?;
+    let (username, password) = text.split_once(':')?;
+    Some((username.to_owned(), password.to_owned()))
+}
+
+/// Middleware before every admin route.
+pub async fn require_admin(State(app): State<App>, request: Request, next: Next) -> Result<Response> {
+    if is_admin(&app, request.headers()) { Ok(next.run(request).await) } else { Err(ApiError::unauthorized()) }
+}
+
+/// The Source of the request's API key, if it has a valid one.
+async fn source_of_key(app: &App, headers: &HeaderMap) -> Result<Option<Source>> {
+    let Some(key) = headers.get(&app.api_key_header) else { return Ok(None) };
+    let Ok(key) = key.to_str() else { return Ok(None) };
+    Ok(app.store.source_by_api_key(hash_api_key(key)).await?)
+}
+
+/// A customer: the Source that the API key belongs to.
+#[derive(Debug)]
+pub struct Customer(pub Source);
+
+impl FromRequestParts<App> for Customer {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        source_of_key(app, &parts.headers).await?.map(Self).ok_or_else(ApiError::unauthorized)
+    }
+}
+
+/// Answers what no route matches: 404 to those with credentials, 401 to everybody else, so that
+/// nobody can find out which routes there are.
+pub async fn unknown_url(State(app): State<App>, request: Request) -> Result<Response> {
+    if is_admin(&app, request.headers()) || source_of_key(&app, request.headers()).await?.is_some() {
+        Err(ApiError::new(axum::http::StatusCode::NOT_FOUND, "Page Not Found"))
+    } else {
+        Err(ApiError::unauthorized())
+    }
+}

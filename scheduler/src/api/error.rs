@@ -1,0 +1,113 @@
+//! Errors as clients see them: one shape for all, that of the original's framework. `message` is the
+//! reason phrase; everything that is wrong stands in `_embedded.errors`, at once.
+
+use axum::{
+    Json,
+    extract::Request,
+    http::{HeaderValue, StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use dmf_shared::store;
+use serde_json::json;
+
+/// An answer that is an error.
+#[derive(Debug, Clone)]
+pub struct ApiError {
+    status: StatusCode,
+    errors: Vec<String>,
+}
+
+/// Result of a handler.
+pub type Result<T, E = ApiError> = std::result::Result<T, E>;
+
+/// How long a client should wait while MariaDB is away, in seconds.
+const RETRY_AFTER_SECS: u32 = 5;
+
+impl ApiError {
+    /// An error with one sentence. It must not hold SQL, a path, a password or a stack.
+    pub fn new(status: StatusCode, error: impl Into<String>) -> Self {
+        Self { status, errors: vec![error.into()] }
+    }
+
+    /// 400 with everything that is wrong.
+    pub const fn invalid(errors: Vec<String>) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, errors }
+    }
+
+    /// 400 with one thing that is wrong.
+    pub fn bad_request(error: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, error)
+    }
+
+    /// 401: no credentials, or wrong ones; which of the two is not said.
+    pub fn unauthorized() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "Valid credentials are required")
+    }
+
+    /// 404 for a thing that is not there, or not the caller's.
+    pub fn not_found(what: impl AsRef<str>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, format!("{} not found", what.as_ref()))
+    }
+
+    /// 409: something is in the way.
+    pub fn conflict(error: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, error)
+    }
+}
+
+impl From<store::Error> for ApiError {
+    fn from(error: store::Error) -> Self {
+        if error.is_transient() {
+            tracing::warn!(error = &error as &dyn std::error::Error, "a request failed");
+            Self::new(StatusCode::SERVICE_UNAVAILABLE, "The database is not available, try again later")
+        } else {
+            tracing::error!(error = &error as &dyn std::error::Error, "a request failed");
+            Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal error, see the log of the scheduler")
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    /// Status and headers; [`render`] writes the body, since only it knows the path.
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        let headers = response.headers_mut();
+        match self.status {
+            StatusCode::UNAUTHORIZED => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"dmf\""));
+            }
+            StatusCode::SERVICE_UNAVAILABLE => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECS));
+            }
+            _ => {}
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// Middleware around everything: gives each error its body, also those that axum itself answers.
+pub async fn render(request: Request, next: Next) -> Response {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let mut response = next.run(request).await;
+    let status = response.status();
+    let errors = match response.extensions_mut().remove::<ApiError>() {
+        Some(error) => error.errors,
+        None if status == StatusCode::METHOD_NOT_ALLOWED => {
+            let allowed = response.headers().get(header::ALLOW).and_then(|allow| allow.to_str().ok());
+            let allowed = allowed.unwrap_or_default();
+            vec![format!("Method [{method}] not allowed for URI [{path}]. Allowed methods: [{allowed}]")]
+        }
+        None => return response,
+    };
+    let body = json!({
+        "message": status.canonical_reason().unwrap_or("Error"),
+        "_links": { "self": { "href": path, "templated": false } },
+        "_embedded": { "errors": errors.iter().map(|error| json!({ "message": error })).collect::<Vec<_>>() },
+    });
+    let (mut parts, _) = response.into_parts();
+    parts.headers.remove(header::CONTENT_LENGTH);
+    parts.headers.remove(header::CONTENT_TYPE);
+    (parts, Json(body)).into_response()
+}

@@ -1,0 +1,56 @@
+//! The body of a request as fields.
+
+use axum::{
+    body::to_bytes,
+    extract::{FromRequest, Request},
+    http::{StatusCode, header},
+};
+use serde_json::Value;
+
+use super::{error::ApiError, fields::Fields};
+
+/// Largest body of a request that is not streamed, in bytes.
+const BODY_LIMIT: usize = 1024 * 1024;
+
+/// A JSON object from the body. 415 for another content type, 413 for a body over 1 MiB, 400 for what
+/// is no JSON object.
+#[derive(Debug)]
+pub struct JsonBody(pub Fields);
+
+impl<S: Send + Sync> FromRequest<S> for JsonBody {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        let content_type =
+            request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        if essence != "application/json" {
+            return Err(ApiError::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "Content-Type must be application/json",
+            ));
+        }
+        let bytes = to_bytes(request.into_body(), BODY_LIMIT).await.map_err(|error| {
+            if error.to_string().contains("length limit") {
+                ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "The body must not exceed 1 MiB")
+            } else {
+                ApiError::bad_request("The body could not be read to its end")
+            }
+        })?;
+        match serde_json::from_slice::<Value>(&bytes) {
+            Ok(Value::Object(object)) => Ok(Self(Fields::new(object))),
+            Ok(_) => Err(ApiError::bad_request("The body must be a JSON object")),
+            Err(error) => Err(ApiError::bad_request(format!(
+                "The body is not valid JSON: {} at line {} column {}",
+                category(&error),
+                error.line(),
+                error.column()
+            ))),
+        }
+    }
+}
+
+/// What kind of fault it is; serde's own text could repeat a part of the body, and so a password.
+fn category(error: &serde_json::Error) -> &'static str {
+    if error.is_eof() { "it ends too early" } else { "syntax error" }
+}

@@ -1,0 +1,11 @@
+//! The REST API: one folder a resource, one file a route; beside them what all routes share.
+
+pub mod admin;
+pub mod auth;
+pub mod error;
+pub mod fields;
+pub mod health;
+pub mod json;
+pub mod migrations;
+pub mod record;
+pub mod trace;

@@ -1,0 +1,59 @@
+//! A migration's record as JSON.
+
+use dmf_shared::store::Record;
+use serde_json::{Map, Value, json};
+use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
+
+/// ISO-8601, UTC, two fraction digits: as the original prints times.
+const TIME: &[BorrowedFormatItem<'_>] =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:2]Z");
+
+/// A time as text; every answer uses this form.
+pub fn time(time: OffsetDateTime) -> String {
+    // A stored time always fits the format.
+    time.format(TIME).unwrap_or_default()
+}
+
+/// An object in the given order, without the fields that are null.
+pub fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
+    let fields = fields.into_iter().filter(|(_, value)| !value.is_null());
+    Value::Object(fields.map(|(name, value)| (name.to_owned(), value)).collect::<Map<_, _>>())
+}
+
+/// The record as `rest-api.md` lists its fields.
+pub fn record(record: &Record) -> Value {
+    object([
+        ("id", json!(record.id)),
+        ("sourceUid", json!(record.source_uid)),
+        ("created", json!(time(record.created))),
+        ("status", json!(record.status)),
+        ("phase", json!(record.phase)),
+        ("priority", json!(record.priority)),
+        ("notBefore", json!(record.not_before.map(time))),
+        ("started", json!(record.started.map(time))),
+        ("stopped", json!(record.stopped.map(time))),
+        ("attempt", json!(Some(record.attempt).filter(|attempt| *attempt > 0))),
+        ("details", json!(record.details)),
+        ("backend", json!(record.backend)),
+        ("modified", json!(time(record.modified))),
+        ("targetMessageCount", json!(record.target_message_count)),
+        ("targetMailboxSize", json!(record.target_mailbox_size)),
+        ("sourceMessageCount", json!(record.source_message_count)),
+        ("sourceMailboxSize", json!(record.source_mailbox_size)),
+        ("expungedMessageCount", json!(record.expunged_message_count)),
+        ("syncMessageCount", json!(record.sync_message_count)),
+        ("syncSpeed", json!(record.sync_speed)),
+        ("verification", json!(record.verification)),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    #[test]
+    fn times_have_two_fraction_digits() {
+        assert_eq!(super::time(datetime!(2021-04-16 12:50:08.995 UTC)), "2021-04-16T12:50:08.99Z");
+        assert_eq!(super::time(datetime!(2021-04-16 12:50:09 UTC)), "2021-04-16T12:50:09.00Z");
+    }
+}

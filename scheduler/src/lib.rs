@@ -1,0 +1,9 @@
+//! The scheduler: REST API and background duties of the migration fleet. Any number of instances run
+//! side by side; none of them holds state that another needs.
+
+pub mod api;
+pub mod app;
+pub mod health;
+pub mod rebuild;
+pub mod relay;
+pub mod settings;

@@ -1,0 +1,109 @@
+//! The relay: brings what the outbox names to the queue. Every scheduler runs one; entries are locked
+//! while they are relayed, so two relays never hold the same ones.
+
+use std::{sync::Arc, time::Duration};
+
+use apalis_core::task::builder::TaskBuilder;
+use dmf_shared::{
+    domain::migration::Status,
+    queue::{self, Host, Job, JobState, Producer, Queue},
+    store::{self, HostRow, JobRow, Store},
+};
+use futures::{SinkExt as _, stream};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::rebuild;
+
+/// Most entries of one transaction.
+const BATCH: u32 = 500;
+/// Longest time between two looks at the outbox: another scheduler may have died with entries in it.
+const POLL: Duration = Duration::from_secs(1);
+/// Longest pause after failures.
+const MAX_BACKOFF: Duration = Duration::from_secs(5);
+
+/// Why a round of the relay failed; the entries stay in the outbox.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// MariaDB failed.
+    #[error("the outbox can't be read")]
+    Store(#[from] store::Error),
+    /// Redis failed.
+    #[error("the queue can't be told")]
+    Queue(#[from] queue::Error),
+}
+
+/// What the queue is told of a source host.
+pub fn host(row: &HostRow) -> Host {
+    Host { host: row.host, limit: row.limit, reserved_for_priority: row.reserved_for_priority }
+}
+
+/// What the queue is told of a migration. Nothing of one whose child may live: its worker's own
+/// heartbeats and release say that, and they may be newer than this row.
+pub fn job(row: &JobRow) -> Option<Job> {
+    let state = match row.status {
+        Status::Scheduled => JobState::Ready { after: Duration::from_millis(row.wait_ms) },
+        _ if row.leased || !row.status.is_terminal() => return None,
+        _ => JobState::Ended,
+    };
+    Some(Job {
+        job: row.job,
+        state,
+        epoch: row.epoch,
+        target: row.target,
+        host: row.host,
+        priority: row.priority,
+    })
+}
+
+/// Relays until `stop`. Woken by `wake` after a commit in this process, and polling besides.
+pub async fn run(store: Store, queue: Queue, wake: Arc<Notify>, stop: CancellationToken) {
+    let mut backoff = Duration::ZERO;
+    while !stop.is_cancelled() {
+        let pause = match relay_all(&store, &queue).await {
+            Ok(()) => {
+                backoff = Duration::ZERO;
+                POLL
+            }
+            Err(Error::Queue(queue::Error::Rebuild)) => match rebuild::run(&store, &queue).await {
+                Ok(true) => Duration::ZERO,
+                Ok(false) => POLL,
+                Err(error) => failed(&error, &mut backoff),
+            },
+            Err(error) => failed(&error, &mut backoff),
+        };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            // While something is down, new submits are no reason to ask more often.
+            () = wake.notified(), if backoff.is_zero() => {}
+            () = stop.cancelled() => {}
+        }
+    }
+}
+
+fn failed(error: &Error, backoff: &mut Duration) -> Duration {
+    tracing::warn!(error = error as &dyn std::error::Error, "the relay could not go on");
+    *backoff = (*backoff * 2).clamp(Duration::from_millis(500), MAX_BACKOFF);
+    *backoff + Duration::from_millis(fastrand::u64(0..250))
+}
+
+/// Relays everything that is in the outbox now, in batches.
+pub async fn relay_all(store: &Store, queue: &Queue) -> Result<(), Error> {
+    let mut producer = Producer::new(queue.clone());
+    loop {
+        let batch = store.next_outbox_batch(BATCH).await?;
+        if batch.is_empty() {
+            // Nothing is to be told, but a queue that was lost must still be found out.
+            return if queue.is_built().await? { Ok(()) } else { Err(queue::Error::Rebuild.into()) };
+        }
+        let hosts: Vec<Host> = batch.hosts.iter().map(host).collect();
+        queue.set_hosts(&hosts).await?;
+        let tasks = batch.jobs.iter().filter_map(job).map(|job| Ok(TaskBuilder::new(job).build()));
+        producer.send_all(&mut stream::iter(tasks)).await?;
+        let relayed = batch.len();
+        batch.done().await?;
+        if relayed < BATCH as usize {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! The scheduler's settings: which keys there are, what they default to, what they mean.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use axum::http::HeaderName;
+use dmf_shared::{
+    config::{DataSource, Environment, Errors, Properties, Reader, Sources, Warning},
+    crypto::KeyRing,
+    ops::telemetry::TelemetrySettings,
+    queue,
+};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::api::auth::Admin;
+
+/// Where the settings are when no file is named: the manual's path, then the working directory.
+const CANDIDATES: [&str; 2] = ["/opt/open-xchange/dmf/scheduler/etc/dmf-scheduler.yml", "dmf-scheduler.yml"];
+
+/// Keys of the original's file that have no meaning here.
+const WITHOUT_EFFECT: [&str; 12] = [
+    "jackson.**",
+    "liquibase.**",
+    "endpoints.liquibase.**",
+    "datasources.default.dialect",
+    "datasources.default.driver-class-name",
+    "micronaut.server.multipart.**",
+    "micronaut.router.**",
+    "micronaut.security.**",
+    "micronaut.application.name",
+    "micronaut.metrics.**",
+    "endpoints.all.**",
+    "micronaut.ssl.key-store.**",
+];
+
+/// Everything that the scheduler is told from outside.
+#[derive(Debug)]
+pub struct Settings {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// The admin's credentials; none answers every admin route with 401.
+    pub admin: Option<Admin>,
+    /// The header of the customers' API key.
+    pub api_key_header: HeaderName,
+    /// MariaDB.
+    pub database: DataSource,
+    /// Redis.
+    pub queue: queue::Options,
+    /// The key that seals users' passwords; none when not configured.
+    pub keys: KeyRing,
+    /// What the disk space indicator of the health report looks at.
+    pub disk_space: DiskSpace,
+    /// Logging.
+    pub telemetry: TelemetrySettings,
+    /// How long requests and duties may take to end after SIGTERM.
+    pub grace: Duration,
+}
+
+/// The disk space indicator.
+#[derive(Debug)]
+pub struct DiskSpace {
+    /// Any path on the file system.
+    pub path: PathBuf,
+    /// Fewer free bytes than this are DOWN.
+    pub threshold_bytes: u64,
+}
+
+impl Settings {
+    /// Reads files and environment; either everything that is wrong or the settings with warnings.
+    pub fn load(files: &[PathBuf], environment: Environment) -> Result<(Self, Vec<Warning>), Errors> {
+        Self::read(&Sources::default().files(files).candidates(CANDIDATES).load(environment)?)
+    }
+
+    /// Reads settings from properties that are loaded already.
+    pub fn read(properties: &Properties) -> Result<(Self, Vec<Warning>), Errors> {
+        let mut reader = Reader::new(properties);
+        for pattern in WITHOUT_EFFECT {
+            reader.accept(pattern);
+        }
+        let listen = listen(&mut reader);
+        let admin = admin(&mut reader);
+        let api_key_header = reader
+            .parsed("http.headers.xapikey", "the name of an HTTP header", |text| text.trim().parse().ok())
+            .unwrap_or_else(|| HeaderName::from_static("x-api-key"));
+        let database = DataSource::read(&mut reader, "datasources.default");
+        let queue = queue::Options::read(&mut reader);
+        let keys = KeyRing::read(&mut reader);
+        let disk_space = DiskSpace {
+            path: reader.path("endpoints.health.disk-space.path").unwrap_or_else(|| PathBuf::from(".")),
+            threshold_bytes: reader.size("endpoints.health.disk-space.threshold", 10 << 20, 0..=u64::MAX),
+        };
+        let telemetry = TelemetrySettings::read(&mut reader);
+        let grace = reader.duration(
+            "dmf.scheduler.shutdown.grace",
+            Duration::from_secs(30),
+            Duration::ZERO..=Duration::from_secs(3600),
+        );
+        let warnings = reader.finish()?;
+        // A missing data source is a fault, so it is there once nothing was wrong.
+        let Some(database) = database else { return Err(Errors(Vec::new())) };
+        Ok((
+            Self { listen, admin, api_key_header, database, queue, keys, disk_space, telemetry, grace },
+            warnings,
+        ))
+    }
+}
+
+fn listen(reader: &mut Reader<'_>) -> SocketAddr {
+    for key in ["micronaut.ssl.enabled", "micronaut.server.ssl.enabled"] {
+        if reader.bool(key, false) {
+            reader.reject(key, "this version serves plain HTTP only; set it to false and let a proxy do TLS");
+        }
+        reader.accept(&key.replace(".enabled", ".port"));
+    }
+    let host = reader
+        .parsed("micronaut.server.host", "an IP address", |text| text.trim().parse().ok())
+        .unwrap_or_else(|| std::net::IpAddr::from([0, 0, 0, 0]));
+    SocketAddr::new(host, reader.port("micronaut.server.port", 8080))
+}
+
+fn admin(reader: &mut Reader<'_>) -> Option<Admin> {
+    let username = reader.string("http.admin.username").filter(|name| !name.is_empty());
+    let password: Option<SecretString> =
+        reader.secret("http.admin.password").filter(|password| !password.expose_secret().is_empty());
+    match (username, password) {
+        (Some(username), Some(password)) => {
+            if username.contains(':') {
+                reader.reject("http.admin.username", "must not hold a colon, which HTTP Basic splits at");
+            }
+            Some(Admin { username, password })
+        }
+        (None, None) => {
+            reader.warn("http.admin.username", "is not set, so every admin route answers 401");
+            None
+        }
+        (Some(_), None) => {
+            reader.missing("http.admin.password");
+            None
+        }
+        (None, Some(_)) => {
+            reader.missing("http.admin.username");
+            None
+        }
+    }
+}

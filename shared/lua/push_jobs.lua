@@ -1,0 +1,51 @@
+-- Brings what the queue knows of some migrations in line with their rows. Idempotent.
+-- KEYS: gen. ARGV: P, rebuild token or '', then for each migration seven: member, what
+-- ('ready': waits for a worker; 'running': a worker holds its lease; 'ended': neither),
+-- epoch of the row, target, priority (1 or 0), host, milliseconds until it may start.
+-- Returns 1, or 'REBUILD'. Cost: O(log n) for each migration.
+if not usable(ARGV[2]) then return 'REBUILD' end
+if ARGV[2] ~= '' then call('PEXPIRE', P .. 'rebuild', 30000) end
+local count = (#ARGV - 2) / 7
+local seq = call('INCRBY', P .. 'seq', count) - count
+local now = now_ms()
+local touched = {}
+for i = 0, count - 1 do
+  local b = 3 + i * 7
+  local member, what, epoch = ARGV[b], ARGV[b + 1], tonumber(ARGV[b + 2])
+  local t, p, h, wait = ARGV[b + 3], ARGV[b + 4], ARGV[b + 5], tonumber(ARGV[b + 6])
+  local held = read_held(member)
+  seq = seq + 1
+  if what == 'ended' then
+    dequeue(member, t, '0', h)
+    dequeue(member, t, '1', h)
+    undelay(member, t, h)
+    -- The claim refuses a proposal of it; a running one keeps its slot until its lease is gone.
+    if held and held.epoch > 0 and held.epoch <= epoch then
+      free(member, held)
+      touched[held.h] = true
+    end
+  elseif what == 'running' then
+    if not held then
+      call('ZADD', P .. 'slots:' .. h, 'inf', member)
+      write_held(member, { epoch = epoch, h = h, t = t, p = p, seq = 0, beat = 0 })
+      touched[h] = true
+    end
+  elseif not held or (held.epoch > 0 and held.epoch < epoch) then
+    if held then
+      free(member, held)
+      touched[held.h] = true
+    end
+    -- The priority may have changed: it stands in one queue at most.
+    dequeue(member, t, p == '1' and '0' or '1', h)
+    undelay(member, t, h)
+    if wait > 0 then
+      dequeue(member, t, p, h)
+      delay(member, t, p, h, now + wait)
+    else
+      enqueue(member, t, p, h, seq)
+      touched[h] = true
+    end
+  end
+end
+for h in pairs(touched) do refresh(h) end
+return 1

@@ -1,0 +1,103 @@
+-- Tables that exist once. Names of Sources, hosts, targets and workers compare without case;
+-- mail identifiers compare byte for byte and are never trimmed (NO PAD).
+CREATE TABLE sources (
+    id                INT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
+    name              VARCHAR(48) CHARACTER SET ascii COLLATE ascii_general_ci NOT NULL,
+    api_key_hash      BINARY(32) NOT NULL,
+    paused            BOOLEAN NOT NULL DEFAULT FALSE,
+    -- Step of migrations/per_source that this Source's own tables have reached.
+    schema_step       INT UNSIGNED NOT NULL DEFAULT 0,
+    created           DATETIME(3) NOT NULL,
+    modified          DATETIME(3) NOT NULL,
+    UNIQUE KEY sources_name (name),
+    UNIQUE KEY sources_api_key_hash (api_key_hash)
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4;
+
+CREATE TABLE sourcehosts (
+    id                    INT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
+    source_id             INT UNSIGNED NOT NULL,
+    name                  VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci NOT NULL,
+    port                  SMALLINT UNSIGNED NULL,
+    max_connections       INT UNSIGNED NOT NULL,
+    reserved_for_priority INT UNSIGNED NOT NULL DEFAULT 0,
+    migration_command1    LONGTEXT NOT NULL,
+    migration_command2    LONGTEXT NULL,
+    status_command        LONGTEXT NULL,
+    paused                BOOLEAN NOT NULL DEFAULT FALSE,
+    suspended_until       DATETIME(3) NULL,
+    suspended_reason      VARCHAR(1024) NULL,
+    created               DATETIME(3) NOT NULL,
+    modified              DATETIME(3) NOT NULL,
+    UNIQUE KEY sourcehosts_name (source_id, name),
+    CONSTRAINT sourcehosts_source FOREIGN KEY (source_id) REFERENCES sources (id)
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4;
+
+CREATE TABLE targets (
+    id      INT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
+    name    VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci NOT NULL,
+    created DATETIME(3) NOT NULL,
+    UNIQUE KEY targets_name (name)
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4;
+
+CREATE TABLE backends (
+    id              INT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
+    target_id       INT UNSIGNED NOT NULL,
+    name            VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci NOT NULL,
+    -- Random, new at every start of the worker process.
+    incarnation     BINARY(16) NOT NULL,
+    machine         VARCHAR(255) NOT NULL,
+    version         VARCHAR(64) NOT NULL,
+    -- Raised by every heartbeat; observers watch it change, nobody compares it with a clock.
+    beat            BIGINT UNSIGNED NOT NULL DEFAULT 0,
+    last_heartbeat  DATETIME(3) NOT NULL,
+    initial_state   ENUM('RUNNING', 'PAUSED') NULL,
+    wanted_state    ENUM('RUNNING', 'PAUSED', 'STOPPED') NOT NULL,
+    actual_state    ENUM('RUNNING', 'PAUSED', 'STOPPED', 'GONE') NOT NULL,
+    -- Set by API; NULL follows the worker's configuration.
+    max_threads     INT UNSIGNED NULL,
+    configured_threads INT UNSIGNED NOT NULL,
+    threads_in_use  INT UNSIGNED NOT NULL DEFAULT 0,
+    created         DATETIME(3) NOT NULL,
+    UNIQUE KEY backends_name (target_id, name),
+    CONSTRAINT backends_target FOREIGN KEY (target_id) REFERENCES targets (id)
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4;
+
+-- One row for each targetUid in use on a target, over all Sources. `folded` is the lower-cased
+-- uid: Dovecot often lower-cases, so two uids that differ by case only are one mailbox.
+CREATE TABLE target_uids (
+    target_id  INT UNSIGNED NOT NULL,
+    folded     VARCHAR(510) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin NOT NULL,
+    source_id  INT UNSIGNED NOT NULL,
+    user_id    BIGINT UNSIGNED NOT NULL,
+    PRIMARY KEY (target_id, folded),
+    UNIQUE KEY target_uids_user (source_id, user_id)
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4;
+
+-- One small row for each migration whose child may live: the lease, not the status, says so.
+CREATE TABLE leases (
+    source_id     INT UNSIGNED NOT NULL,
+    journal_id    BIGINT UNSIGNED NOT NULL,
+    user_id       BIGINT UNSIGNED NOT NULL,
+    sourcehost_id INT UNSIGNED NOT NULL,
+    backend_id    INT UNSIGNED NOT NULL,
+    incarnation   BINARY(16) NOT NULL,
+    -- The epoch that the claim wrote into the journal row: the fencing token.
+    epoch         BIGINT UNSIGNED NOT NULL,
+    beat          BIGINT UNSIGNED NOT NULL DEFAULT 0,
+    wanted        ENUM('RUN', 'CANCEL', 'CLOSE') NOT NULL DEFAULT 'RUN',
+    claimed       DATETIME(3) NOT NULL,
+    PRIMARY KEY (source_id, journal_id),
+    UNIQUE KEY leases_user (source_id, user_id),
+    KEY leases_sourcehost (sourcehost_id),
+    KEY leases_holder (backend_id, incarnation)
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4;
+
+-- "Look at this id": written in the transaction that changes the row, read by the relay.
+CREATE TABLE outbox (
+    id        BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
+    kind      ENUM('MIGRATION', 'SOURCEHOST') NOT NULL,
+    -- 0 for a source host.
+    source_id INT UNSIGNED NOT NULL,
+    -- Journal id or source host id.
+    ref_id    BIGINT UNSIGNED NOT NULL
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4;

@@ -1,0 +1,167 @@
+//! State of a migration and the only place that knows how it may change.
+
+use serde::{Deserialize, Serialize};
+
+/// What a migration is for. `PRE_SYNC` copies while the user keeps working on the source,
+/// `CUTOVER` copies the last changes while the user is locked out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Phase {
+    /// As often as wanted; users keep working on the source.
+    PreSync,
+    /// The last delta.
+    Cutover,
+}
+
+impl Phase {
+    /// The name in the database and in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::PreSync => "PRE_SYNC",
+            Self::Cutover => "CUTOVER",
+        }
+    }
+
+    /// Reads the name; `None` for any other text.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::PreSync, Self::Cutover].into_iter().find(|phase| phase.as_str() == text)
+    }
+}
+
+/// Where a migration stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Status {
+    /// Waits for a worker.
+    Scheduled,
+    /// A worker has claimed it.
+    Sync,
+    /// Done.
+    Success,
+    /// Given up, with a reason in `details`.
+    Failure,
+    /// Ended by an operator.
+    Aborted,
+}
+
+impl Status {
+    const ALL: [Self; 5] = [Self::Scheduled, Self::Sync, Self::Success, Self::Failure, Self::Aborted];
+
+    /// The name in the database and in answers of the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Scheduled => "SCHEDULED",
+            Self::Sync => "SYNC",
+            Self::Success => "SUCCESS",
+            Self::Failure => "FAILURE",
+            Self::Aborted => "ABORTED",
+        }
+    }
+
+    /// Reads the name as the database writes it; `None` for any other text.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == text)
+    }
+
+    /// Terminal rows never change.
+    pub const fn is_terminal(self) -> bool {
+        matches!(self, Self::Success | Self::Failure | Self::Aborted)
+    }
+}
+
+/// What can happen to a migration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// A worker claims it.
+    Claim,
+    /// Its worker finished it with this result (a terminal status).
+    Finish(Status),
+    /// Its worker is lost or hands it back.
+    HandBack,
+    /// Lost too often, or handed back for too long.
+    GiveUp,
+    /// An operator asked for its end; a running one ends when its child is dead.
+    Cancel,
+    /// An operator closes it at once with this end state (a terminal status).
+    Close(Status),
+}
+
+/// The event is impossible in this state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{event:?} is impossible for a migration in {status:?}")]
+pub struct Refused {
+    /// The state it was in.
+    pub status: Status,
+    /// What was refused.
+    pub event: Event,
+}
+
+/// The state after `event`. `cancel_requested` turns a return to the queue into `ABORTED`.
+pub fn transition(status: Status, event: Event, cancel_requested: bool) -> Result<Status, Refused> {
+    use Status::{Aborted, Failure, Scheduled, Sync};
+    match (status, event) {
+        (Scheduled, Event::Claim) => Ok(Sync),
+        (Sync, Event::Finish(end)) | (Scheduled | Sync, Event::Close(end)) if end.is_terminal() => Ok(end),
+        (Sync, Event::HandBack) => Ok(if cancel_requested { Aborted } else { Scheduled }),
+        (Sync, Event::GiveUp) => Ok(if cancel_requested { Aborted } else { Failure }),
+        (Scheduled, Event::Cancel) => Ok(Aborted),
+        // The row stays SYNC until the child is dead; the flag beside it says what then.
+        (Sync, Event::Cancel) => Ok(Sync),
+        _ => Err(Refused { status, event }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EVENTS: [Event; 8] = [
+        Event::Claim,
+        Event::Finish(Status::Success),
+        Event::Finish(Status::Failure),
+        Event::HandBack,
+        Event::GiveUp,
+        Event::Cancel,
+        Event::Close(Status::Aborted),
+        Event::Close(Status::Success),
+    ];
+
+    #[test]
+    fn terminal_rows_never_change() {
+        for status in [Status::Success, Status::Failure, Status::Aborted] {
+            for event in EVENTS {
+                assert_eq!(transition(status, event, false), Err(Refused { status, event }));
+            }
+        }
+    }
+
+    #[test]
+    fn a_cancelled_migration_never_runs_again() {
+        for event in EVENTS {
+            let next = transition(Status::Sync, event, true);
+            assert_ne!(next, Ok(Status::Scheduled), "{event:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_waiting_migration_is_claimed_and_only_a_running_one_finishes() {
+        assert_eq!(transition(Status::Scheduled, Event::Claim, false), Ok(Status::Sync));
+        assert!(transition(Status::Sync, Event::Claim, false).is_err());
+        assert!(transition(Status::Scheduled, Event::Finish(Status::Success), false).is_err());
+        assert!(transition(Status::Sync, Event::Finish(Status::Scheduled), false).is_err());
+        assert_eq!(transition(Status::Sync, Event::HandBack, false), Ok(Status::Scheduled));
+    }
+
+    #[test]
+    fn names_are_read_back() {
+        for status in Status::ALL {
+            assert_eq!(Status::parse(status.as_str()), Some(status));
+            assert_eq!(serde_json::to_value(status).unwrap(), status.as_str());
+        }
+        for phase in [Phase::PreSync, Phase::Cutover] {
+            assert_eq!(Phase::parse(phase.as_str()), Some(phase));
+            assert_eq!(serde_json::to_value(phase).unwrap(), phase.as_str());
+        }
+        assert_eq!(Status::parse("sync"), None);
+    }
+}

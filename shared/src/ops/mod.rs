@@ -1,0 +1,10 @@
+//! Running the process: logs, start and stop, health.
+
+pub mod health;
+pub mod lifecycle;
+pub mod log_format;
+pub mod log_level;
+pub mod telemetry;
+
+pub use lifecycle::Lifecycle;
+pub use telemetry::{Telemetry, TelemetrySettings};

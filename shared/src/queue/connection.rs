@@ -1,0 +1,136 @@
+//! The connection: one for commands and for wake-ups (RESP3), made anew for ever when it is lost.
+
+use std::{
+    fmt,
+    sync::{Arc, RwLock},
+    time::Duration,
+};
+
+use redis::{
+    Client, IntoConnectionInfo as _, PushInfo, PushKind,
+    aio::{ConnectionManager, ConnectionManagerConfig},
+    io::tcp::TcpSettings,
+};
+use secrecy::ExposeSecret as _;
+use tokio::sync::Notify;
+
+use super::{Error, Options, Result};
+use crate::domain::ids::TargetId;
+
+/// Redis behind one connection. Cheap to clone.
+#[derive(Clone)]
+pub struct Queue {
+    connection: ConnectionManager,
+    prefix: Arc<str>,
+    deadline: Duration,
+    listeners: Listeners,
+}
+
+/// Who wants to hear of wake-ups.
+type Listeners = Arc<RwLock<Vec<Arc<Notify>>>>;
+
+impl fmt::Debug for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queue").field("prefix", &self.prefix).finish_non_exhaustive()
+    }
+}
+
+impl Queue {
+    /// A queue that connects when it is first used, and again whenever the connection is lost.
+    /// Must be called inside a tokio runtime.
+    pub fn connect_lazily(options: &Options) -> Result<Self> {
+        let info = options.url.expose_secret().into_connection_info().map_err(Error::Settings)?;
+        let resp3 = info.redis_settings().clone().set_protocol(redis::ProtocolVersion::RESP3);
+        let info = info.set_redis_settings(resp3).set_tcp_settings(TcpSettings::default().set_nodelay(true));
+        let client = Client::open(info).map_err(Error::Settings)?;
+        let listeners = Listeners::default();
+        let heard = listeners.clone();
+        let config = ConnectionManagerConfig::new()
+            .set_response_timeout(Some(options.deadline))
+            .set_connection_timeout(Some(Duration::from_secs(2)))
+            .set_number_of_retries(usize::MAX)
+            .set_max_delay(Duration::from_secs(2))
+            .set_push_sender(move |push: PushInfo| {
+                wake(&heard, &push);
+                Ok::<(), redis::aio::SendError>(())
+            })
+            .set_automatic_resubscription();
+        let connection = ConnectionManager::new_lazy_with_config(client, config).map_err(Error::Settings)?;
+        Ok(Self { connection, prefix: options.prefix.as_str().into(), deadline: options.deadline, listeners })
+    }
+
+    pub(super) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    pub(super) const fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
+    pub(super) fn connection(&self) -> ConnectionManager {
+        self.connection.clone()
+    }
+
+    /// Notifies `listener` at every wake-up of the target, and whenever one may have been missed.
+    /// Subscribing needs a connection: fails while there is none, and is then to be repeated.
+    pub(super) async fn subscribe(&self, target: TargetId, listener: Arc<Notify>) -> Result<()> {
+        let channels = [format!("{}wake:{target}", self.prefix), format!("{}wake", self.prefix)];
+        let mut connection = self.connection();
+        tokio::time::timeout(self.deadline, connection.subscribe(&channels[..]))
+            .await
+            .map_err(|_| Error::TimedOut)??;
+        let mut listeners = self.listeners.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        listeners.push(listener);
+        Ok(())
+    }
+
+    /// Whether the queues are there and nobody rebuilds them. One GET.
+    pub async fn is_built(&self) -> Result<bool> {
+        let mut connection = self.connection();
+        let mut get = redis::cmd("GET");
+        get.arg(format!("{}gen", self.prefix));
+        let generation: Option<String> = tokio::time::timeout(self.deadline, get.query_async(&mut connection))
+            .await
+            .map_err(|_| Error::TimedOut)??;
+        Ok(generation.is_some_and(|generation| !generation.starts_with("building:")))
+    }
+
+    /// Redis's version, its eviction policy and its run id: what health reports and start-up checks
+    /// look at.
+    pub async fn server(&self) -> Result<Server> {
+        let mut connection = self.connection();
+        let info = redis::cmd("INFO");
+        let info: String = tokio::time::timeout(self.deadline, info.query_async(&mut connection))
+            .await
+            .map_err(|_| Error::TimedOut)??;
+        let field = |name: &str| {
+            let value = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            value.unwrap_or_default().trim().to_owned()
+        };
+        Ok(Server {
+            version: field("redis_version"),
+            eviction_policy: field("maxmemory_policy"),
+            run_id: field("run_id"),
+        })
+    }
+}
+
+/// What Redis says of itself.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// Its version.
+    pub version: String,
+    /// `noeviction` is required: anything else may throw jobs away.
+    pub eviction_policy: String,
+    /// Random, new at every start of Redis.
+    pub run_id: String,
+}
+
+fn wake(listeners: &Listeners, push: &PushInfo) {
+    // A lost or new connection may have missed messages, so it wakes as well.
+    if matches!(push.kind, PushKind::Message | PushKind::Subscribe | PushKind::Disconnection) {
+        for listener in listeners.read().unwrap_or_else(std::sync::PoisonError::into_inner).iter() {
+            listener.notify_one();
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! How the queue connects.
+
+use std::time::Duration;
+
+use redis::IntoConnectionInfo as _;
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::config::Reader;
+
+/// How the queue connects.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// `redis://[user:password@]host:port/db`.
+    pub url: SecretString,
+    /// What every key begins with; its braces keep all keys in one cluster slot.
+    pub prefix: String,
+    /// How long a call may take, waiting for a new connection included.
+    pub deadline: Duration,
+}
+
+impl Options {
+    /// Reads `redis.url`, `redis.prefix` and `redis.timeout`.
+    pub fn read(reader: &mut Reader<'_>) -> Self {
+        let url = reader.secret("redis.url").unwrap_or_else(|| "redis://127.0.0.1:6379".into());
+        if url.expose_secret().into_connection_info().is_err() {
+            reader.reject("redis.url", "must be redis://[user:password@]host:port[/database]");
+        }
+        let prefix = reader.string_or("redis.prefix", "{dmf}:");
+        let tag = prefix.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map(|(tag, _)| tag);
+        if tag.is_none_or(str::is_empty) {
+            reader.reject("redis.prefix", "must hold a hash tag such as {dmf}, so that all keys share one slot");
+        }
+        let allowed = Duration::from_millis(100)..=Duration::from_secs(60);
+        Self { url, prefix, deadline: reader.duration("redis.timeout", Duration::from_secs(10), allowed) }
+    }
+}

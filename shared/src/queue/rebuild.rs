@@ -1,0 +1,55 @@
+//! Rebuilding the queues after Redis has lost them.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::{
+    Error, Host, Job, Queue, Result,
+    producer::{push_jobs, set_hosts},
+    propose::read,
+    scripts::{BEGIN_REBUILD, Call, END_REBUILD},
+};
+
+/// A rebuild that goes without a load for so long may be taken over by somebody else.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// The right to rebuild. Nobody else uses the queues until [`Rebuild::finish`]; when this is dropped
+/// instead, somebody else takes over after [`SILENCE`].
+#[derive(Debug)]
+pub struct Rebuild {
+    queue: Queue,
+    token: String,
+}
+
+impl Queue {
+    /// Takes the right to rebuild; `None` while the queues are fine or somebody else rebuilds them.
+    pub async fn begin_rebuild(&self) -> Result<Option<Rebuild>> {
+        let token = Uuid::new_v4().simple().to_string();
+        let mut call = Call::new(&BEGIN_REBUILD, self);
+        call.arg(&token).arg(SILENCE.as_millis() as u64);
+        let mine: i64 = read(Some(call.run(self).await?))?;
+        Ok((mine == 1).then(|| Rebuild { queue: self.clone(), token }))
+    }
+}
+
+impl Rebuild {
+    /// Loads source hosts. They come before the jobs, so that rings are right at once.
+    /// `Rebuild` when somebody else has taken over.
+    pub async fn load_hosts(&self, hosts: &[Host]) -> Result<()> {
+        set_hosts(&self.queue, &self.token, hosts).await
+    }
+
+    /// Loads jobs.
+    pub async fn load_jobs(&self, jobs: &[Job]) -> Result<()> {
+        push_jobs(&self.queue, &self.token, jobs).await
+    }
+
+    /// Opens the queues.
+    pub async fn finish(self) -> Result<()> {
+        let mut call = Call::new(&END_REBUILD, &self.queue);
+        call.arg(&self.token).arg(Uuid::new_v4().simple().to_string());
+        let mine: i64 = read(Some(call.run(&self.queue).await?))?;
+        if mine == 1 { Ok(()) } else { Err(Error::Rebuild) }
+    }
+}

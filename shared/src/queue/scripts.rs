@@ -1,0 +1,64 @@
+//! The Lua scripts: one file each in `shared/lua`, with the shared prelude in front.
+
+use std::sync::LazyLock;
+
+use redis::{Script, ToRedisArgs};
+
+use super::{Error, Queue, Result};
+
+macro_rules! scripts {
+    ($($name:ident = $file:literal),* $(,)?) => {
+        $(pub(super) static $name: LazyLock<Script> = LazyLock::new(|| {
+            script(concat!(
+                include_str!("../../lua/_prelude.lua"),
+                include_str!(concat!("../../lua/", $file, ".lua")),
+            ))
+        });)*
+    };
+}
+
+scripts! {
+    BEGIN_REBUILD = "begin_rebuild",
+    END_REBUILD = "end_rebuild",
+    HEARTBEAT_JOBS = "heartbeat_jobs",
+    PROPOSE_JOBS = "propose_jobs",
+    PUSH_JOBS = "push_jobs",
+    SET_HOSTS = "set_hosts",
+    SETTLE_JOBS = "settle_jobs",
+}
+
+#[allow(clippy::disallowed_methods, reason = "this module is where Lua lives")]
+fn script(text: &str) -> Script {
+    Script::new(text)
+}
+
+/// One invocation of a script, with its KEYS and its first ARGV in place.
+pub(super) struct Call {
+    invocation: redis::ScriptInvocation<'static>,
+}
+
+impl Call {
+    pub(super) fn new(script: &'static Script, queue: &Queue) -> Self {
+        let mut invocation = script.prepare_invoke();
+        invocation.key(format!("{}gen", queue.prefix())).arg(queue.prefix());
+        Self { invocation }
+    }
+
+    pub(super) fn arg(&mut self, arg: impl ToRedisArgs) -> &mut Self {
+        self.invocation.arg(arg);
+        self
+    }
+
+    /// Runs the script within the queue's deadline; `Rebuild` when it says so.
+    pub(super) async fn run(&self, queue: &Queue) -> Result<redis::Value> {
+        let mut connection = queue.connection();
+        let answer = tokio::time::timeout(queue.deadline(), self.invocation.invoke_async(&mut connection))
+            .await
+            .map_err(|_| Error::TimedOut)??;
+        match &answer {
+            redis::Value::BulkString(text) if text == b"REBUILD" => Err(Error::Rebuild),
+            redis::Value::SimpleString(text) if text == "REBUILD" => Err(Error::Rebuild),
+            _ => Ok(answer),
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! The end of a lease: a result, or the way back into the queue. Both only under the claim's epoch.
+
+use serde_json::Value;
+use sqlx::MySqlConnection;
+
+use super::{
+    Result, Source, Store,
+    error::expect_rows,
+    outbox,
+    tables::Tables,
+};
+use crate::domain::{
+    ids::{Epoch, JobId},
+    migration::Status,
+};
+
+/// The numbers of a record; `None` stays null.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Mails on the target after the sync.
+    pub target_message_count: Option<u64>,
+    /// Bytes on the target after the sync.
+    pub target_mailbox_size: Option<u64>,
+    /// Mails on the source.
+    pub source_message_count: Option<u64>,
+    /// Bytes on the source.
+    pub source_mailbox_size: Option<u64>,
+    /// Mails that the sync removed from the target.
+    pub expunged_message_count: Option<u64>,
+    /// Mails that the sync saved.
+    pub sync_message_count: Option<u64>,
+    /// Milliseconds of the sync block.
+    pub sync_speed: Option<u64>,
+}
+
+/// A result to record.
+#[derive(Debug, Clone)]
+pub struct Finish {
+    /// The end state; terminal.
+    pub status: Status,
+    /// What was run, in order.
+    pub details: Value,
+    /// The numbers.
+    pub counts: Counts,
+    /// Attempts of the sync command, those of earlier claims included.
+    pub attempt: u32,
+}
+
+/// A migration that goes back into the queue.
+#[derive(Debug, Clone, Default)]
+pub struct HandBack {
+    /// It does not start again before so many milliseconds have passed.
+    pub delay_ms: Option<u64>,
+    /// Attempts so far; `None` leaves the number as it is.
+    pub attempt: Option<u32>,
+}
+
+/// What became of a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finished {
+    /// It stands in the journal.
+    Recorded,
+    /// The row has another epoch or state: somebody closed or reaped it. The result is thrown away;
+    /// the lease is gone all the same, because the child is.
+    Superseded,
+}
+
+/// Deletes the lease of this claim; says whether it was there.
+async fn delete_lease(connection: &mut MySqlConnection, job: JobId, epoch: Epoch) -> Result<bool> {
+    let deleted = sqlx::query("DELETE FROM leases WHERE source_id = ? AND journal_id = ? AND epoch = ?")
+        .bind(job.source.0)
+        .bind(job.journal.0)
+        .bind(epoch.0)
+        .execute(connection)
+        .await?;
+    Ok(deleted.rows_affected() == 1)
+}
+
+impl Store {
+    /// Records a result and gives the lease up. The caller has made sure that no child lives.
+    pub async fn finish(&self, source: &Source, job: JobId, epoch: Epoch, finish: &Finish) -> Result<Finished> {
+        super::retry_contended(|| self.finish_once(source, job, epoch, finish)).await
+    }
+
+    async fn finish_once(&self, source: &Source, job: JobId, epoch: Epoch, finish: &Finish) -> Result<Finished> {
+        let mut tx = self.pool.begin().await?;
+        let counts = finish.counts;
+        let updated = sqlx::query(Tables::of(&source.name).sql(
+            "UPDATE {journal} SET status = ?, stopped = UTC_TIMESTAMP(3), modified = UTC_TIMESTAMP(3),
+                 details = ?, attempt = ?, target_message_count = ?, target_mailbox_size = ?,
+                 source_message_count = ?, source_mailbox_size = ?, expunged_message_count = ?,
+                 sync_message_count = ?, sync_speed = ?
+             WHERE id = ? AND epoch = ? AND status = 'SYNC'",
+        ))
+        .bind(finish.status.as_str())
+        .bind(finish.details.to_string())
+        .bind(finish.attempt)
+        .bind(counts.target_message_count)
+        .bind(counts.target_mailbox_size)
+        .bind(counts.source_message_count)
+        .bind(counts.source_mailbox_size)
+        .bind(counts.expunged_message_count)
+        .bind(counts.sync_message_count)
+        .bind(counts.sync_speed)
+        .bind(job.journal.0)
+        .bind(epoch.0)
+        .execute(&mut *tx)
+        .await?;
+        self::end(tx, job, epoch, updated.rows_affected(), false).await
+    }
+
+    /// Gives a migration back to the queue, or ends it as ABORTED when its cancel was requested.
+    /// The caller has made sure that no child lives.
+    pub async fn hand_back(&self, source: &Source, job: JobId, epoch: Epoch, back: &HandBack) -> Result<Finished> {
+        super::retry_contended(|| self.hand_back_once(source, job, epoch, back)).await
+    }
+
+    async fn hand_back_once(
+        &self,
+        source: &Source,
+        job: JobId,
+        epoch: Epoch,
+        back: &HandBack,
+    ) -> Result<Finished> {
+        let mut tx = self.pool.begin().await?;
+        let updated = sqlx::query(Tables::of(&source.name).sql(
+            "UPDATE {journal} SET epoch = epoch + 1, modified = UTC_TIMESTAMP(3), attempt = COALESCE(?, attempt),
+                 stopped = IF(cancel_requested, UTC_TIMESTAMP(3), NULL),
+                 not_before = IF(? IS NULL, not_before, UTC_TIMESTAMP(3) + INTERVAL ? * 1000 MICROSECOND),
+                 status = IF(cancel_requested, 'ABORTED', 'SCHEDULED')
+             WHERE id = ? AND epoch = ? AND status = 'SYNC'",
+        ))
+        .bind(back.attempt)
+        .bind(back.delay_ms)
+        .bind(back.delay_ms.unwrap_or(0))
+        .bind(job.journal.0)
+        .bind(epoch.0)
+        .execute(&mut *tx)
+        .await?;
+        self::end(tx, job, epoch, updated.rows_affected(), true).await
+    }
+}
+
+/// Deletes the lease, notes the row for the queue where it returns there, and commits.
+async fn end(
+    mut tx: sqlx::MySqlTransaction<'_>,
+    job: JobId,
+    epoch: Epoch,
+    rows: u64,
+    requeued: bool,
+) -> Result<Finished> {
+    let leased = delete_lease(&mut tx, job, epoch).await?;
+    let finished = if rows == 1 {
+        expect_rows("leases", 1, u64::from(leased))?;
+        if requeued {
+            outbox::add_job(&mut tx, job).await?;
+        }
+        Finished::Recorded
+    } else {
+        Finished::Superseded
+    };
+    tx.commit().await?;
+    Ok(finished)
+}

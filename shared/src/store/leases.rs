@@ -1,0 +1,106 @@
+//! Leases: heartbeats, what a worker holds, and what is wanted of it.
+
+use sqlx::{Row as _, mysql::MySqlRow};
+use uuid::Uuid;
+
+use super::{Error, Result, Store, claim::Holder, tables::placeholders};
+use crate::domain::ids::{BackendId, Epoch, HostId, JobId, JournalId, SourceId, TargetId};
+
+/// What is wanted of a running migration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// Go on.
+    Run,
+    /// Kill it, then record it as ABORTED.
+    Cancel,
+    /// Kill it; its record is closed already.
+    Close,
+}
+
+/// A lease as its holder reads it back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeldLease {
+    /// The migration.
+    pub job: JobId,
+    /// The source host that it counts against.
+    pub host: HostId,
+    /// Fencing token of the claim.
+    pub epoch: Epoch,
+    /// What is wanted of it.
+    pub wanted: Wanted,
+    /// How long ago it was claimed, by the database's clock, in milliseconds.
+    pub age_ms: u64,
+}
+
+impl Store {
+    /// Raises the beat of each of these leases and reads back everything that this incarnation
+    /// holds: a lease that is missing in the answer is lost, and one that the worker does not know
+    /// is to be handed back.
+    pub async fn heartbeat_leases(&self, holder: &Holder, leases: &[(JobId, Epoch)]) -> Result<Vec<HeldLease>> {
+        super::retry_contended(|| self.heartbeat_once(holder, leases)).await
+    }
+
+    async fn heartbeat_once(&self, holder: &Holder, leases: &[(JobId, Epoch)]) -> Result<Vec<HeldLease>> {
+        if !leases.is_empty() {
+            let statement = format!(
+                "UPDATE leases SET beat = beat + 1 WHERE backend_id = ? AND incarnation = ?
+                     AND (source_id, journal_id, epoch) IN ({})",
+                placeholders(leases.len(), 3)
+            );
+            let mut query = sqlx::query(sqlx::AssertSqlSafe(statement))
+                .persistent(false)
+                .bind(holder.backend.0)
+                .bind(holder.incarnation);
+            for (job, epoch) in leases {
+                query = query.bind(job.source.0).bind(job.journal.0).bind(epoch.0);
+            }
+            query.execute(&self.pool).await?;
+        }
+        self.leases_of(holder.backend, holder.incarnation).await
+    }
+
+    /// Everything that this incarnation of a backend holds.
+    pub async fn leases_of(&self, backend: BackendId, incarnation: Uuid) -> Result<Vec<HeldLease>> {
+        let rows = sqlx::query(
+            "SELECT source_id, journal_id, sourcehost_id, epoch, wanted,
+                 GREATEST(0, TIMESTAMPDIFF(MICROSECOND, claimed, UTC_TIMESTAMP(3)) DIV 1000) AS age_ms
+             FROM leases WHERE backend_id = ? AND incarnation = ?",
+        )
+        .bind(backend.0)
+        .bind(incarnation)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(decode).collect()
+    }
+
+    /// Every lease with the target of its backend, for a rebuild of the queue.
+    pub async fn all_leases(&self) -> Result<Vec<(HeldLease, TargetId)>> {
+        let rows = sqlx::query(
+            "SELECT l.source_id, l.journal_id, l.sourcehost_id, l.epoch, l.wanted, b.target_id, 0 AS age_ms
+             FROM leases l JOIN backends b ON b.id = l.backend_id",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(|row| Ok((decode(row)?, TargetId(row.try_get("target_id")?)))).collect()
+    }
+}
+
+fn decode(row: &MySqlRow) -> Result<HeldLease> {
+    let wanted: String = row.try_get("wanted")?;
+    let age_ms: i64 = row.try_get("age_ms")?;
+    Ok(HeldLease {
+        job: JobId {
+            source: SourceId(row.try_get("source_id")?),
+            journal: JournalId(row.try_get("journal_id")?),
+        },
+        host: HostId(row.try_get("sourcehost_id")?),
+        epoch: Epoch(row.try_get("epoch")?),
+        wanted: match &wanted[..] {
+            "RUN" => Wanted::Run,
+            "CANCEL" => Wanted::Cancel,
+            "CLOSE" => Wanted::Close,
+            _ => return Err(Error::Inconsistent { table: "leases", column: "wanted" }),
+        },
+        age_ms: age_ms.unsigned_abs(),
+    })
+}

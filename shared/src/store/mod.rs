@@ -1,0 +1,107 @@
+//! MariaDB, the truth: one file a table or a transaction. SQL lives nowhere else.
+//!
+//! Every transaction runs READ COMMITTED and is tried again after a deadlock or a lock wait.
+//! Times are written by the database (`UTC_TIMESTAMP(3)`), so that rows agree with each other.
+
+#![allow(clippy::disallowed_methods, reason = "this module is where SQL lives")]
+
+mod backends;
+mod claim;
+mod close;
+mod error;
+mod finish;
+mod journal;
+mod leases;
+mod options;
+mod outbox;
+mod schema;
+mod sourcehosts;
+mod sources;
+mod submit;
+mod tables;
+mod targets;
+mod users;
+
+use std::time::Duration;
+
+use sqlx::{ConnectOptions as _, MySqlPool, mysql::MySqlPoolOptions};
+
+pub use backends::{Backend, BackendState, Registration, WorkerHeartbeat};
+pub use claim::{ClaimRequest, Claimed, Decision, Holder, Refusal};
+pub use close::Closed;
+pub use error::{Error, Result};
+pub use finish::{Counts, Finish, Finished, HandBack};
+pub use journal::Record;
+pub use leases::{HeldLease, Wanted};
+pub use options::Options;
+pub use outbox::{Batch, HostRow, JobRow};
+pub use sourcehosts::{HostView, NewSourcehost, Sourcehost};
+pub use sources::{Source, SourceView};
+pub use submit::{SubmitError, Submission, Submitted, UserFields};
+pub use targets::Target;
+
+/// MariaDB behind a pool of connections. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pool: MySqlPool,
+}
+
+impl Store {
+    /// A store that connects when it is first used. Nothing is created or checked yet.
+    pub fn connect_lazily(options: &Options) -> Self {
+        let connect = options
+            .connect
+            .clone()
+            .database(&options.database)
+            .charset("utf8mb4")
+            .timezone(Some("+00:00".to_owned()))
+            .disable_statement_logging();
+        let pool = MySqlPoolOptions::new()
+            .max_connections(options.max_connections)
+            .min_connections(options.min_connections)
+            .acquire_timeout(options.acquire_timeout)
+            .idle_timeout(options.idle_timeout)
+            .max_lifetime(options.max_lifetime)
+            .after_connect(|connection, _| {
+                Box::pin(async move {
+                    sqlx::query("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, innodb_lock_wait_timeout = 10")
+                        .execute(connection)
+                        .await?;
+                    Ok(())
+                })
+            })
+            .connect_lazy_with(connect);
+        Self { pool }
+    }
+
+    /// Name and version of the server, as the health report shows them.
+    pub async fn version(&self) -> Result<String> {
+        Ok(sqlx::query_scalar("SELECT VERSION()").fetch_one(&self.pool).await?)
+    }
+
+    /// Closes every connection; calls in flight finish first.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// How often a transaction that met a deadlock or a lock wait is tried in all.
+const CONTENTION_ATTEMPTS: u32 = 5;
+
+/// Runs a transaction again, after a short random pause, while rows are contended.
+async fn retry_contended<T, F>(mut attempt: impl FnMut() -> F) -> Result<T>
+where
+    F: Future<Output = Result<T>>,
+{
+    let mut tried = 1;
+    loop {
+        match attempt().await {
+            Err(Error::Contended(error)) if tried < CONTENTION_ATTEMPTS => {
+                tracing::debug!(%error, tried, "transaction contended, trying again");
+                tokio::time::sleep(Duration::from_millis(fastrand::u64(5..=20 * u64::from(tried)))).await;
+                tried += 1;
+            }
+            done => return done,
+        }
+    }
+}

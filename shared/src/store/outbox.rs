@@ -1,0 +1,229 @@
+//! The outbox: which ids the queue has to look at again, written with the change itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sqlx::{MySqlConnection, MySqlTransaction};
+
+use super::{
+    Result, Store,
+    tables::{Tables, placeholders},
+};
+use crate::domain::{
+    ids::{Epoch, HostId, JobId, JournalId, SourceId, SourceName, TargetId},
+    migration::Status,
+};
+
+/// What the queue must know of a migration: the row as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobRow {
+    /// The migration.
+    pub job: JobId,
+    /// Where it stands.
+    pub status: Status,
+    /// Its fencing token.
+    pub epoch: Epoch,
+    /// Whose workers may run it.
+    pub target: TargetId,
+    /// Whose limit it counts against.
+    pub host: HostId,
+    /// Whether it goes first.
+    pub priority: bool,
+    /// Milliseconds until it may start, by the database's clock.
+    pub wait_ms: u64,
+    /// Whether a child of it may live.
+    pub leased: bool,
+}
+
+/// What the queue must know of a source host: the row as it is now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HostRow {
+    /// The host.
+    pub host: HostId,
+    /// Most migrations at a time; 0 while nothing may start (paused, suspended, or deleted).
+    pub limit: u32,
+    /// How many of them are kept for priority migrations.
+    pub reserved_for_priority: u32,
+}
+
+/// Entries of the outbox, locked until [`Batch::done`]; dropped, they stay for another relay.
+#[derive(Debug)]
+pub struct Batch {
+    tx: MySqlTransaction<'static>,
+    entries: Vec<u64>,
+    /// Source hosts to look at.
+    pub hosts: Vec<HostRow>,
+    /// Migrations to look at.
+    pub jobs: Vec<JobRow>,
+}
+
+impl Batch {
+    /// How many entries of the outbox this covers.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there was nothing to relay.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Deletes the entries: the queue knows.
+    pub async fn done(mut self) -> Result<()> {
+        let statement = format!("DELETE FROM outbox WHERE id IN ({})", placeholders(self.entries.len(), 1));
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(statement)).persistent(false);
+        for id in &self.entries {
+            query = query.bind(id);
+        }
+        query.execute(&mut *self.tx).await?;
+        Ok(self.tx.commit().await?)
+    }
+}
+
+/// Notes a migration in the transaction that changes it.
+pub(super) async fn add_job(connection: &mut MySqlConnection, job: JobId) -> Result<()> {
+    sqlx::query("INSERT INTO outbox (kind, source_id, ref_id) VALUES ('MIGRATION', ?, ?)")
+        .bind(job.source.0)
+        .bind(job.journal.0)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Notes a source host in the transaction that changes it.
+pub(super) async fn add_host(connection: &mut MySqlConnection, host: HostId) -> Result<()> {
+    sqlx::query("INSERT INTO outbox (kind, source_id, ref_id) VALUES ('SOURCEHOST', 0, ?)")
+        .bind(host.0)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+impl Store {
+    /// Locks at most `max` entries that no other relay holds and reads the rows that they name, as
+    /// they are now: one query for the entries, one for the hosts, one for each Source among them.
+    pub async fn next_outbox_batch(&self, max: u32) -> Result<Batch> {
+        let mut tx = self.pool.begin().await?;
+        let entries: Vec<(u64, String, u32, u64)> = sqlx::query_as(
+            "SELECT id, kind, source_id, ref_id FROM outbox ORDER BY id LIMIT ? FOR UPDATE SKIP LOCKED",
+        )
+        .bind(max)
+        .fetch_all(&mut *tx)
+        .await?;
+        let mut hosts = BTreeSet::new();
+        let mut jobs: BTreeMap<SourceId, BTreeSet<JournalId>> = BTreeMap::new();
+        for (_, kind, source, id) in &entries {
+            if kind == "SOURCEHOST" {
+                hosts.insert(HostId(u32::try_from(*id).unwrap_or(0)));
+            } else {
+                jobs.entry(SourceId(*source)).or_default().insert(JournalId(*id));
+            }
+        }
+        let hosts = if hosts.is_empty() { Vec::new() } else { host_rows(&mut tx, Some(&hosts)).await? };
+        let names = if jobs.is_empty() { BTreeMap::new() } else { source_names(&mut tx).await? };
+        let mut rows = Vec::new();
+        for (source, ids) in jobs {
+            rows.extend(job_rows(&mut tx, source, names.get(&source), &ids).await?);
+        }
+        Ok(Batch { tx, entries: entries.into_iter().map(|entry| entry.0).collect(), hosts, jobs: rows })
+    }
+
+    /// Every source host, for a rebuild of the queue.
+    pub async fn all_hosts(&self) -> Result<Vec<HostRow>> {
+        host_rows(&mut *self.pool.acquire().await?, None).await
+    }
+
+    /// The waiting migrations of a Source with ids above `after`, at most `max`, in order of their
+    /// ids: a page for a rebuild of the queue.
+    pub async fn waiting_jobs(&self, source: &super::Source, after: JournalId, max: u32) -> Result<Vec<JobRow>> {
+        let rows: Vec<RawJob> = sqlx::query_as(Tables::of(&source.name).sql(
+            "SELECT id, status, epoch, target_id, sourcehost_id, priority,
+                 CAST(COALESCE(TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), not_before), 0) AS SIGNED),
+                 CAST(0 AS SIGNED)
+             FROM {journal} WHERE status = 'SCHEDULED' AND id > ? ORDER BY id LIMIT ?",
+        ))
+        .bind(after.0)
+        .bind(max)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter().map(|row| decode_job(source.id, row)).collect()
+    }
+}
+
+type RawJob = (u64, String, u64, u32, u32, bool, i64, i64);
+
+fn decode_job(source: SourceId, row: RawJob) -> Result<JobRow> {
+    let (id, status, epoch, target, host, priority, wait_us, leased) = row;
+    let status =
+        Status::parse(&status).ok_or(super::Error::Inconsistent { table: "journal", column: "status" })?;
+    Ok(JobRow {
+        job: JobId { source, journal: JournalId(id) },
+        status,
+        epoch: Epoch(epoch),
+        target: TargetId(target),
+        host: HostId(host),
+        priority,
+        wait_ms: wait_us.max(0).unsigned_abs().div_ceil(1000),
+        leased: leased != 0,
+    })
+}
+
+async fn source_names(connection: &mut MySqlConnection) -> Result<BTreeMap<SourceId, SourceName>> {
+    let sources: Vec<super::Source> =
+        sqlx::query_as("SELECT id, name, paused FROM sources").fetch_all(connection).await?;
+    Ok(sources.into_iter().map(|source| (source.id, source.name)).collect())
+}
+
+async fn job_rows(
+    connection: &mut MySqlConnection,
+    source: SourceId,
+    name: Option<&SourceName>,
+    ids: &BTreeSet<JournalId>,
+) -> Result<Vec<JobRow>> {
+    let mut found = Vec::new();
+    if let Some(name) = name {
+        let statement = format!(
+            "{} WHERE j.id IN ({})",
+            Tables::of(name).text(
+                "SELECT j.id, j.status, j.epoch, j.target_id, j.sourcehost_id, j.priority,
+                     CAST(COALESCE(TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), j.not_before), 0) AS SIGNED),
+                     CAST(l.journal_id IS NOT NULL AS SIGNED)
+                 FROM {journal} j LEFT JOIN leases l ON l.source_id = ? AND l.journal_id = j.id"
+            ),
+            placeholders(ids.len(), 1)
+        );
+        let mut query =
+            sqlx::query_as(sqlx::AssertSqlSafe(statement)).persistent(ids.len() == 1).bind(source.0);
+        for id in ids {
+            query = query.bind(id.0);
+        }
+        let rows: Vec<RawJob> = query.fetch_all(connection).await?;
+        found = rows.into_iter().map(|row| decode_job(source, row)).collect::<Result<_>>()?;
+    }
+    Ok(found)
+}
+
+async fn host_rows(
+    connection: &mut MySqlConnection,
+    only: Option<&BTreeSet<HostId>>,
+) -> Result<Vec<HostRow>> {
+    let mut statement = "SELECT h.id, h.max_connections, h.reserved_for_priority,
+            h.paused OR s.paused OR COALESCE(h.suspended_until > UTC_TIMESTAMP(3), FALSE)
+         FROM sourcehosts h JOIN sources s ON s.id = h.source_id"
+        .to_owned();
+    if let Some(only) = only {
+        statement = format!("{statement} WHERE h.id IN ({})", placeholders(only.len(), 1));
+    }
+    let mut query = sqlx::query_as(sqlx::AssertSqlSafe(statement)).persistent(false);
+    for id in only.into_iter().flatten() {
+        query = query.bind(id.0);
+    }
+    let rows: Vec<(u32, u32, u32, bool)> = query.fetch_all(connection).await?;
+    Ok(rows
+        .into_iter()
+        .map(|(id, limit, reserved_for_priority, closed)| HostRow {
+            host: HostId(id),
+            limit: if closed { 0 } else { limit },
+            reserved_for_priority,
+        })
+        .collect())
+}

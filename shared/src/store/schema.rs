@@ -1,0 +1,88 @@
+//! The schema: the database itself, the shared tables, and the tables of each Source.
+
+use sqlx::{ConnectOptions as _, Connection as _, MySqlConnection, migrate::Migrator};
+
+use super::{Error, Options, Result, Store, tables::Tables};
+use crate::domain::ids::SourceName;
+
+static SHARED: Migrator = sqlx::migrate!("./migrations");
+
+/// What runs once for each Source, in order. A step is never changed once it was released; a new
+/// one reaches every existing Source at the next start of a scheduler.
+const PER_SOURCE: [&str; 1] = [include_str!("../../migrations/per_source/0001_users_and_journal.sql")];
+
+/// Schedulers that start together take turns under this lock of the server.
+const LOCK: &str = "dmf_schema";
+const LOCK_WAIT_SECS: u32 = 120;
+
+impl Store {
+    /// Creates the database when it is missing and `options` allow it.
+    pub async fn create_database(options: &Options) -> Result<()> {
+        if !options.create {
+            return Ok(());
+        }
+        let name = options.database.replace('`', "``");
+        let mut connection = options.connect.clone().disable_statement_logging().connect().await?;
+        let statement = format!("CREATE DATABASE IF NOT EXISTS `{name}` CHARACTER SET utf8mb4");
+        sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&mut connection).await?;
+        connection.close().await?;
+        Ok(())
+    }
+
+    /// Brings the shared tables and those of every Source up to date. Any number of schedulers may
+    /// call it at the same time.
+    pub async fn migrate(&self) -> Result<()> {
+        let mut connection = self.pool.acquire().await?;
+        let locked: Option<i64> = sqlx::query_scalar("SELECT GET_LOCK(?, ?)")
+            .bind(LOCK)
+            .bind(LOCK_WAIT_SECS)
+            .fetch_one(&mut *connection)
+            .await?;
+        if locked != Some(1) {
+            return Err(Error::Unavailable(sqlx::Error::PoolTimedOut));
+        }
+        let migrated = migrate_locked(&mut connection).await;
+        if migrated.is_ok() {
+            sqlx::query("DO RELEASE_LOCK(?)").bind(LOCK).execute(&mut *connection).await?;
+        } else {
+            // The lock goes with the connection, which may be in any state.
+            connection.close_on_drop();
+        }
+        migrated
+    }
+}
+
+async fn migrate_locked(connection: &mut MySqlConnection) -> Result<()> {
+    SHARED.run_direct(None, &mut *connection, false).await?;
+    let sources: Vec<(String, u32)> =
+        sqlx::query_as("SELECT name, schema_step FROM sources ORDER BY id").fetch_all(&mut *connection).await?;
+    for (name, step) in sources {
+        let name = name.parse().map_err(|_| Error::Inconsistent { table: "sources", column: "name" })?;
+        migrate_source(connection, &name, step).await?;
+    }
+    Ok(())
+}
+
+/// Runs the per-source steps after `done` and records each. DDL commits by itself, so each statement
+/// must be repeatable (`IF NOT EXISTS`): a crash between a step and its record runs it again.
+pub(super) async fn migrate_source(
+    connection: &mut MySqlConnection,
+    source: &SourceName,
+    done: u32,
+) -> Result<()> {
+    let tables = Tables::of(source);
+    for (step, template) in (1_u32..).zip(PER_SOURCE) {
+        if step <= done {
+            continue;
+        }
+        for statement in template.split("-- next statement") {
+            sqlx::query(tables.sql(statement)).execute(&mut *connection).await?;
+        }
+        sqlx::query("UPDATE sources SET schema_step = ? WHERE name = ?")
+            .bind(step)
+            .bind(source.as_str())
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}

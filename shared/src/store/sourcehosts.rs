@@ -1,0 +1,146 @@
+//! Source hosts: the mail servers of a Source, each with its limit.
+
+use sqlx::{FromRow, Row as _, mysql::MySqlRow};
+use time::OffsetDateTime;
+
+use super::{Result, Store, outbox};
+use crate::domain::{
+    command::Command,
+    ids::{HostId, SourceId},
+};
+
+/// What the admin defines.
+#[derive(Debug, Clone)]
+pub struct NewSourcehost {
+    /// Host name or address.
+    pub name: String,
+    /// IMAP port; `None` leaves it to the command.
+    pub port: Option<u16>,
+    /// Most migrations at a time, over the whole fleet.
+    pub max_connections: u32,
+    /// How many of them are kept for priority migrations.
+    pub reserved_for_priority: u32,
+    /// The command of PRE_SYNC, and of CUTOVER where `migration_command2` is none.
+    pub migration_command1: Command,
+    /// The command of CUTOVER.
+    pub migration_command2: Option<Command>,
+    /// Counts the mailbox on the source.
+    pub status_command: Option<Command>,
+}
+
+/// A source host as it is stored.
+#[derive(Debug, Clone)]
+pub struct Sourcehost {
+    /// Row id.
+    pub id: HostId,
+    /// The Source that it belongs to.
+    pub source: SourceId,
+    /// What the admin defined.
+    pub definition: NewSourcehost,
+    /// Nothing of it starts while set.
+    pub paused: bool,
+    /// Nothing of it starts before this time.
+    pub suspended_until: Option<OffsetDateTime>,
+    /// Why it is suspended.
+    pub suspended_reason: Option<String>,
+}
+
+/// A source host with its use.
+#[derive(Debug, Clone)]
+pub struct HostView {
+    /// The host.
+    pub host: Sourcehost,
+    /// Leases that count against its limit.
+    pub connections_in_use: u64,
+}
+
+/// The columns of [`Sourcehost`], for every statement that reads one.
+pub(super) const COLUMNS: &str = "h.id, h.source_id, h.name, h.port, h.max_connections, \
+    h.reserved_for_priority, h.migration_command1, h.migration_command2, h.status_command, h.paused, \
+    h.suspended_until, h.suspended_reason";
+
+impl FromRow<'_, MySqlRow> for Sourcehost {
+    fn from_row(row: &MySqlRow) -> sqlx::Result<Self> {
+        let optional = |column: &str| -> sqlx::Result<Option<Command>> {
+            let text: Option<String> = row.try_get(column)?;
+            text.map(|text| decode_command(column, &text)).transpose()
+        };
+        let first: String = row.try_get("migration_command1")?;
+        Ok(Self {
+            id: HostId(row.try_get("id")?),
+            source: SourceId(row.try_get("source_id")?),
+            definition: NewSourcehost {
+                name: row.try_get("name")?,
+                port: row.try_get("port")?,
+                max_connections: row.try_get("max_connections")?,
+                reserved_for_priority: row.try_get("reserved_for_priority")?,
+                migration_command1: decode_command("migration_command1", &first)?,
+                migration_command2: optional("migration_command2")?,
+                status_command: optional("status_command")?,
+            },
+            paused: row.try_get("paused")?,
+            suspended_until: row.try_get("suspended_until")?,
+            suspended_reason: row.try_get("suspended_reason")?,
+        })
+    }
+}
+
+fn decode_command(column: &str, text: &str) -> sqlx::Result<Command> {
+    serde_json::from_str(text).map_err(|error| sqlx::Error::ColumnDecode {
+        index: format!("sourcehosts.{column}"),
+        source: Box::new(error),
+    })
+}
+
+fn encode_command(command: &Command) -> String {
+    serde_json::json!(command).to_string()
+}
+
+impl Store {
+    /// Creates a source host; `Conflict` on `sourcehosts_name` when this Source has one of that name.
+    pub async fn create_sourcehost(&self, source: SourceId, new: &NewSourcehost) -> Result<HostId> {
+        let mut tx = self.pool.begin().await?;
+        let inserted = sqlx::query(
+            "INSERT INTO sourcehosts (source_id, name, port, max_connections, reserved_for_priority,
+                 migration_command1, migration_command2, status_command, created, modified)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))",
+        )
+        .bind(source.0)
+        .bind(&new.name)
+        .bind(new.port)
+        .bind(new.max_connections)
+        .bind(new.reserved_for_priority)
+        .bind(encode_command(&new.migration_command1))
+        .bind(new.migration_command2.as_ref().map(encode_command))
+        .bind(new.status_command.as_ref().map(encode_command))
+        .execute(&mut *tx)
+        .await?;
+        let id = HostId(u32::try_from(inserted.last_insert_id()).map_err(|_| super::Error::Inconsistent {
+            table: "sourcehosts",
+            column: "id",
+        })?);
+        outbox::add_host(&mut tx, id).await?;
+        tx.commit().await?;
+        Ok(id)
+    }
+
+    /// All source hosts of a Source with their use, by name; with `name`, that one alone.
+    pub async fn sourcehosts(&self, source: SourceId, name: Option<&str>) -> Result<Vec<HostView>> {
+        let statement = format!(
+            "SELECT {COLUMNS}, (SELECT COUNT(*) FROM leases l WHERE l.sourcehost_id = h.id) AS in_use
+             FROM sourcehosts h WHERE h.source_id = ? AND (? IS NULL OR h.name = ?) ORDER BY h.name"
+        );
+        let rows = sqlx::query(sqlx::AssertSqlSafe(statement))
+            .bind(source.0)
+            .bind(name)
+            .bind(name)
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter()
+            .map(|row| {
+                let in_use: i64 = row.try_get("in_use")?;
+                Ok(HostView { host: Sourcehost::from_row(row)?, connections_in_use: in_use.unsigned_abs() })
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,95 @@
+//! Sources: the platforms that users are moved from.
+
+use sqlx::{FromRow, Row as _, mysql::MySqlRow};
+
+use super::{Error, Result, Store, schema, tables::Tables};
+use crate::domain::ids::{SourceId, SourceName};
+
+/// A Source as every other part needs it.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// Row id.
+    pub id: SourceId,
+    /// Its name, part of its tables' names.
+    pub name: SourceName,
+    /// Nothing of it starts while set.
+    pub paused: bool,
+}
+
+impl FromRow<'_, MySqlRow> for Source {
+    fn from_row(row: &MySqlRow) -> sqlx::Result<Self> {
+        let name: String = row.try_get("name")?;
+        let name = name.parse().map_err(|error| sqlx::Error::ColumnDecode {
+            index: "sources.name".to_owned(),
+            source: Box::new(error),
+        })?;
+        Ok(Self { id: SourceId(row.try_get("id")?), name, paused: row.try_get("paused")? })
+    }
+}
+
+/// A Source as the admin sees it.
+#[derive(Debug, Clone)]
+pub struct SourceView {
+    /// The Source.
+    pub source: Source,
+    /// How many users it has.
+    pub users: u64,
+    /// How many migrations are waiting or running.
+    pub open_migrations: u64,
+}
+
+impl Store {
+    /// Creates a Source with its tables. `Conflict` on `sources_name` when the name exists, also in
+    /// another case, and on `sources_api_key_hash` when another Source has this key.
+    ///
+    /// The row comes first and the tables after it (DDL can't join a transaction): when this dies
+    /// between the two, the next start of a scheduler makes the tables.
+    pub async fn create_source(&self, name: &SourceName, api_key_hash: [u8; 32]) -> Result<Source> {
+        let mut connection = self.pool.acquire().await?;
+        let inserted = sqlx::query(
+            "INSERT INTO sources (name, api_key_hash, created, modified)
+             VALUES (?, ?, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))",
+        )
+        .bind(name.as_str())
+        .bind(&api_key_hash[..])
+        .execute(&mut *connection)
+        .await?;
+        let id = u32::try_from(inserted.last_insert_id())
+            .map_err(|_| Error::Inconsistent { table: "sources", column: "id" })?;
+        schema::migrate_source(&mut connection, name, 0).await?;
+        Ok(Source { id: SourceId(id), name: name.clone(), paused: false })
+    }
+
+    /// The Source of this name, in any case of letters.
+    pub async fn source_by_name(&self, name: &str) -> Result<Option<Source>> {
+        Ok(sqlx::query_as("SELECT id, name, paused FROM sources WHERE name = ?")
+            .bind(name)
+            .fetch_optional(&self.pool)
+            .await?)
+    }
+
+    /// The Source that a customer's key belongs to.
+    pub async fn source_by_api_key(&self, api_key_hash: [u8; 32]) -> Result<Option<Source>> {
+        Ok(sqlx::query_as("SELECT id, name, paused FROM sources WHERE api_key_hash = ?")
+            .bind(&api_key_hash[..])
+            .fetch_optional(&self.pool)
+            .await?)
+    }
+
+    /// All Sources, by name.
+    pub async fn sources(&self) -> Result<Vec<Source>> {
+        Ok(sqlx::query_as("SELECT id, name, paused FROM sources ORDER BY name").fetch_all(&self.pool).await?)
+    }
+
+    /// A Source with the counts that the admin sees: two index scans.
+    pub async fn source_view(&self, source: Source) -> Result<SourceView> {
+        let tables = Tables::of(&source.name);
+        let (users, open): (i64, i64) = sqlx::query_as(tables.sql(
+            "SELECT (SELECT COUNT(*) FROM {users}),
+                    (SELECT COUNT(*) FROM {journal} WHERE status IN ('SCHEDULED', 'SYNC'))",
+        ))
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(SourceView { source, users: users.unsigned_abs(), open_migrations: open.unsigned_abs() })
+    }
+}

@@ -1,0 +1,248 @@
+//! Submitting a migration: user, target uid, journal row and outbox row in one transaction.
+
+use time::OffsetDateTime;
+
+use super::{
+    Error, Record, Result, Source, Store, journal, outbox,
+    tables::Tables,
+    users,
+};
+use crate::domain::{
+    ids::{HostId, JobId, JournalId, TargetId, UserId},
+    migration::Phase,
+    sealed::Sealed,
+    user::{ImapcSsl, User},
+};
+
+/// What a client said of a user. `None` leaves a field as it is; `Some(None)` clears it.
+#[derive(Debug, Clone, Default)]
+pub struct UserFields {
+    /// Mail identifier on the target.
+    pub target_uid: Option<String>,
+    /// The target, looked up already.
+    pub target: Option<TargetId>,
+    /// The source host, looked up already.
+    pub sourcehost: Option<HostId>,
+    /// Port on the source host.
+    pub sourceport: Option<Option<u16>>,
+    /// Mail address.
+    pub email: Option<Option<String>>,
+    /// Source password, sealed already.
+    pub password: Option<Option<Sealed>>,
+    /// Free text for injection.
+    pub container: Option<Option<String>>,
+    /// doveadm settings.
+    pub imapc_options: Option<Vec<String>>,
+    /// TLS towards the source host.
+    pub use_imapc_ssl: Option<Option<ImapcSsl>>,
+    /// Folders that are not copied.
+    pub exclude_folders: Option<Vec<String>>,
+}
+
+/// A migration to submit.
+#[derive(Debug, Clone)]
+pub struct Submission {
+    /// Mail identifier on the Source.
+    pub source_uid: String,
+    /// What is said of the user.
+    pub user: UserFields,
+    /// What it is for.
+    pub phase: Phase,
+    /// Whether it goes first.
+    pub priority: bool,
+    /// It does not start before this time.
+    pub not_before: Option<OffsetDateTime>,
+    /// Run again although a CUTOVER of this user succeeded.
+    pub force: bool,
+}
+
+/// What became of a submission.
+#[derive(Debug)]
+pub struct Submitted {
+    /// The new record.
+    pub record: Record,
+}
+
+/// Why a submission was refused; nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// The user is new and these fields are needed for that.
+    #[error("fields of a new user are missing")]
+    Missing(Vec<&'static str>),
+    /// The user has an open migration.
+    #[error("migration {0} of this user is open")]
+    Open(JournalId),
+    /// The target uid belongs to another user.
+    #[error("the target uid is taken on this target")]
+    TargetUidTaken,
+    /// The target uid or the target of a user that was synced already would change.
+    #[error("the user has been synced to another target uid or target")]
+    TargetChanged,
+    /// A CUTOVER of this user succeeded.
+    #[error("cutover {0} of this user succeeded")]
+    CutOver(JournalId),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] Error),
+}
+
+impl From<sqlx::Error> for SubmitError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// The user as it is after the submission.
+fn merge(known: Option<User>, submission: &Submission) -> Result<User, SubmitError> {
+    let fields = submission.user.clone();
+    let mut user = match known {
+        Some(user) => user,
+        None => new_user(submission)?,
+    };
+    user.target_uid = fields.target_uid.unwrap_or(user.target_uid);
+    user.target = fields.target.unwrap_or(user.target);
+    user.sourcehost = fields.sourcehost.unwrap_or(user.sourcehost);
+    user.sourceport = fields.sourceport.unwrap_or(user.sourceport);
+    user.email = fields.email.unwrap_or(user.email);
+    user.password = fields.password.unwrap_or(user.password);
+    user.container = fields.container.unwrap_or(user.container);
+    user.imapc_options = fields.imapc_options.unwrap_or(user.imapc_options);
+    user.use_imapc_ssl = fields.use_imapc_ssl.unwrap_or(user.use_imapc_ssl);
+    user.exclude_folders = fields.exclude_folders.unwrap_or(user.exclude_folders);
+    Ok(user)
+}
+
+fn new_user(submission: &Submission) -> Result<User, SubmitError> {
+    let fields = &submission.user;
+    match (&fields.target_uid, fields.target, fields.sourcehost) {
+        (Some(target_uid), Some(target), Some(sourcehost)) => Ok(User {
+            id: UserId(0),
+            source_uid: submission.source_uid.clone(),
+            target_uid: target_uid.clone(),
+            target,
+            sourcehost,
+            sourceport: None,
+            email: None,
+            password: None,
+            container: None,
+            imapc_options: Vec::new(),
+            use_imapc_ssl: None,
+            exclude_folders: Vec::new(),
+        }),
+        (uid, target, host) => {
+            let missing = [
+                ("targetUid", uid.is_none()),
+                ("target", target.is_none()),
+                ("sourcehost", host.is_none()),
+            ];
+            Err(SubmitError::Missing(missing.into_iter().filter(|m| m.1).map(|m| m.0).collect()))
+        }
+    }
+}
+
+impl Store {
+    /// Submits a migration. The user is created when it is new, and its given fields are updated
+    /// otherwise. The queue hears of it through the outbox, after the commit.
+    pub async fn submit(&self, source: &Source, submission: &Submission) -> Result<Submitted, SubmitError> {
+        let mut tried = 1;
+        loop {
+            match self.submit_once(source, submission).await {
+                // A deadlock, or a twin that created the same user or row at the same moment: look again.
+                Err(SubmitError::Store(Error::Contended(_) | Error::Conflict { .. }))
+                    if tried < super::CONTENTION_ATTEMPTS =>
+                {
+                    tried += 1;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    async fn submit_once(&self, source: &Source, submission: &Submission) -> Result<Submitted, SubmitError> {
+        let tables = Tables::of(&source.name);
+        let mut tx = self.pool.begin().await?;
+        let known = users::lock_user(&mut tx, &tables, &submission.source_uid).await?;
+        if let Some(user) = &known {
+            refuse_known(&mut tx, &tables, user, submission).await?;
+        }
+        let before = known.as_ref().map(|user| (user.target, user.target_uid.clone()));
+        let mut user = merge(known, submission)?;
+        user.id = users::write_user(&mut tx, &tables, &user).await?;
+        if before.is_none_or(|(target, uid)| target != user.target || uid != user.target_uid) {
+            users::take_target_uid(&mut tx, source.id, &user).await.map_err(|error| {
+                if error.is_conflict_on("PRIMARY") { SubmitError::TargetUidTaken } else { error.into() }
+            })?;
+        }
+        let id = insert_row(&mut tx, &tables, &user, submission).await?;
+        outbox::add_job(&mut tx, JobId { source: source.id, journal: id }).await?;
+        let record = journal::read_one(&mut tx, &tables, id).await?;
+        tx.commit().await?;
+        Ok(Submitted { record })
+    }
+}
+
+async fn refuse_known(
+    tx: &mut sqlx::MySqlConnection,
+    tables: &Tables,
+    user: &User,
+    submission: &Submission,
+) -> Result<(), SubmitError> {
+    let open: Option<u64> =
+        sqlx::query_scalar(tables.sql("SELECT id FROM {journal} WHERE open_user = ?"))
+            .bind(user.id.0)
+            .fetch_optional(&mut *tx)
+            .await?;
+    if let Some(id) = open {
+        return Err(SubmitError::Open(JournalId(id)));
+    }
+    if submission.force {
+        return Ok(());
+    }
+    let cutover: Option<u64> = sqlx::query_scalar(tables.sql(
+        "SELECT id FROM {journal} WHERE user_id = ? AND phase = 'CUTOVER' AND status = 'SUCCESS'
+         ORDER BY id DESC LIMIT 1",
+    ))
+    .bind(user.id.0)
+    .fetch_optional(&mut *tx)
+    .await?;
+    if let Some(id) = cutover {
+        return Err(SubmitError::CutOver(JournalId(id)));
+    }
+    let moves = submission.user.target.is_some_and(|target| target != user.target)
+        || submission.user.target_uid.as_ref().is_some_and(|uid| *uid != user.target_uid);
+    if moves {
+        let synced: Option<u64> = sqlx::query_scalar(
+            tables.sql("SELECT id FROM {journal} WHERE user_id = ? AND status = 'SUCCESS' LIMIT 1"),
+        )
+        .bind(user.id.0)
+        .fetch_optional(&mut *tx)
+        .await?;
+        if synced.is_some() {
+            return Err(SubmitError::TargetChanged);
+        }
+    }
+    Ok(())
+}
+
+async fn insert_row(
+    tx: &mut sqlx::MySqlConnection,
+    tables: &Tables,
+    user: &User,
+    submission: &Submission,
+) -> Result<JournalId> {
+    let inserted = sqlx::query(tables.sql(
+        "INSERT INTO {journal} (user_id, sourcehost_id, target_id, status, phase, priority, not_before,
+             forced, created, modified)
+         VALUES (?, ?, ?, 'SCHEDULED', ?, ?, ?, ?, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))",
+    ))
+    .bind(user.id.0)
+    .bind(user.sourcehost.0)
+    .bind(user.target.0)
+    .bind(submission.phase.as_str())
+    .bind(submission.priority)
+    .bind(submission.not_before)
+    .bind(submission.force)
+    .execute(tx)
+    .await?;
+    Ok(JournalId(inserted.last_insert_id()))
+}

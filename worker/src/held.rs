@@ -1,0 +1,222 @@
+//! The leases that this process holds.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering},
+    },
+};
+
+use dmf_shared::{
+    domain::ids::{JobId, TargetId},
+    queue::{Free, Running},
+    store::{BackendState, Claimed},
+};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::process::{Deadline, LeaseClock, LeaseHandle};
+
+/// Why a running migration is to stop, the weakest first: a stronger reason replaces a weaker one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stop {
+    /// The worker shuts down or was stopped: back into the queue.
+    HandBack = 1,
+    /// An operator cancelled it: ABORTED.
+    Cancel = 2,
+    /// An operator closed it: its record has its end state already.
+    Close = 3,
+}
+
+/// One lease.
+#[derive(Debug)]
+pub struct Held {
+    /// What was claimed.
+    pub claimed: Claimed,
+    handle: LeaseHandle,
+    clock: LeaseClock,
+    stop: CancellationToken,
+    reason: AtomicU8,
+}
+
+impl Held {
+    /// A lease that holds until `deadline` unless a heartbeat extends it.
+    pub fn new(claimed: Claimed, deadline: Deadline) -> Self {
+        let (handle, clock) = LeaseClock::channel(deadline);
+        Self { claimed, handle, clock, stop: CancellationToken::new(), reason: AtomicU8::new(0) }
+    }
+
+    /// What its children obey.
+    pub fn clock(&self) -> LeaseClock {
+        self.clock.clone()
+    }
+
+    /// Cancelled when the migration is to stop.
+    pub fn stop_token(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
+    /// A heartbeat was confirmed.
+    pub fn extend(&self, deadline: Deadline) {
+        self.handle.extend(deadline);
+    }
+
+    /// The lease is somebody else's, or gone: whatever runs is killed at once.
+    pub fn lose(&self) {
+        self.handle.lose();
+    }
+
+    /// Whether the lease is dead: nothing may run under it, and it is never heartbeated again.
+    pub fn is_lost(&self) -> bool {
+        self.clock.is_lost()
+    }
+
+    /// Has the migration stop.
+    pub fn stop(&self, reason: Stop) {
+        self.reason.fetch_max(reason as u8, Ordering::SeqCst);
+        self.stop.cancel();
+    }
+
+    /// Why it is to stop, if it is.
+    pub fn stop_reason(&self) -> Option<Stop> {
+        [Stop::HandBack, Stop::Cancel, Stop::Close]
+            .into_iter()
+            .find(|reason| *reason as u8 == self.reason.load(Ordering::SeqCst))
+    }
+
+    /// As heartbeats and releases name it.
+    pub fn running(&self, target: TargetId) -> Running {
+        Running {
+            job: self.claimed.job,
+            epoch: self.claimed.epoch,
+            host: self.claimed.host.id,
+            target,
+            priority: self.claimed.priority,
+        }
+    }
+
+    /// `<source>/<id>`: what logs and child records call it.
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.claimed.source.name, self.claimed.job.journal)
+    }
+}
+
+/// All leases of this process, and how many more it may take.
+#[derive(Debug)]
+pub struct Table {
+    held: Mutex<HashMap<JobId, Arc<Held>>>,
+    max_threads: AtomicU32,
+    reserved_for_priority: u32,
+    state: AtomicU8,
+    database_reachable: AtomicBool,
+    wake: Arc<Notify>,
+}
+
+impl Table {
+    /// An empty table. `wake` is notified whenever a thread may have become free.
+    pub fn new(max_threads: u32, reserved_for_priority: u32, wake: Arc<Notify>) -> Self {
+        Self {
+            held: Mutex::default(),
+            max_threads: AtomicU32::new(max_threads),
+            reserved_for_priority,
+            state: AtomicU8::new(BackendState::Paused as u8),
+            database_reachable: AtomicBool::new(true),
+            wake,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<JobId, Arc<Held>>> {
+        // Each use leaves the map consistent, so a panic elsewhere is no reason to stop heartbeats.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a lease.
+    pub fn insert(&self, held: Arc<Held>) {
+        self.lock().insert(held.claimed.job, held);
+    }
+
+    /// Removes a lease and so frees its thread.
+    pub fn remove(&self, held: &Held) {
+        let mut table = self.lock();
+        if table.get(&held.claimed.job).is_some_and(|known| known.claimed.epoch == held.claimed.epoch) {
+            table.remove(&held.claimed.job);
+        }
+        drop(table);
+        self.wake.notify_one();
+    }
+
+    /// Every lease as of now.
+    pub fn all(&self) -> Vec<Arc<Held>> {
+        self.lock().values().cloned().collect()
+    }
+
+    /// The lease of this migration.
+    pub fn get(&self, job: JobId) -> Option<Arc<Held>> {
+        self.lock().get(&job).cloned()
+    }
+
+    /// How many leases there are.
+    pub fn len(&self) -> u32 {
+        u32::try_from(self.lock().len()).unwrap_or(u32::MAX)
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What the worker does.
+    pub fn state(&self) -> BackendState {
+        match self.state.load(Ordering::SeqCst) {
+            value if value == BackendState::Running as u8 => BackendState::Running,
+            value if value == BackendState::Paused as u8 => BackendState::Paused,
+            _ => BackendState::Stopped,
+        }
+    }
+
+    /// Changes what the worker does. STOPPED also stops what runs.
+    pub fn set_state(&self, state: BackendState) {
+        self.state.store(state as u8, Ordering::SeqCst);
+        if state == BackendState::Stopped {
+            self.stop_all();
+        }
+        self.wake.notify_one();
+    }
+
+    /// Has everything that runs stop and go back into the queue.
+    pub fn stop_all(&self) {
+        for held in self.all() {
+            held.stop(Stop::HandBack);
+        }
+    }
+
+    /// Changes the most leases at a time; what runs above it goes on.
+    pub fn set_max_threads(&self, threads: u32) {
+        if self.max_threads.swap(threads, Ordering::SeqCst) != threads {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Without MariaDB a worker proposes nothing.
+    pub fn set_database_reachable(&self, reachable: bool) {
+        if !self.database_reachable.swap(reachable, Ordering::SeqCst) && reachable {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Threads that could take a job now.
+    pub fn free(&self) -> Free {
+        if self.state() != BackendState::Running || !self.database_reachable.load(Ordering::SeqCst) {
+            return Free { total: 0, normal: 0 };
+        }
+        let table = self.lock();
+        let normal_in_use = table.values().filter(|held| !held.claimed.priority).count();
+        let in_use = u32::try_from(table.len()).unwrap_or(u32::MAX);
+        let max = self.max_threads.load(Ordering::SeqCst);
+        let total = max.saturating_sub(in_use);
+        let normal_in_use = u32::try_from(normal_in_use).unwrap_or(u32::MAX);
+        let normal = max.saturating_sub(self.reserved_for_priority).saturating_sub(normal_in_use).min(total);
+        Free { total, normal }
+    }
+}

@@ -1,0 +1,11 @@
+//! The worker: leases migrations, runs doveadm under guards, judges and records what happened.
+
+pub mod doveadm;
+pub mod heartbeat;
+pub mod held;
+pub mod lessor;
+pub mod migration;
+pub mod process;
+pub mod registration;
+pub mod runtime;
+pub mod settings;
