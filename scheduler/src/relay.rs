@@ -3,13 +3,17 @@
 
 use std::{sync::Arc, time::Duration};
 
-use apalis_core::task::builder::TaskBuilder;
+use apalis_core::{
+    backend::{TaskSink as _, TaskSinkError},
+    error::BoxDynError,
+    task::builder::TaskBuilder,
+};
 use dmf_shared::{
     domain::migration::Status,
     queue::{self, Host, Job, JobState, Producer, Queue},
     store::{self, HostRow, JobRow, Store},
 };
-use futures::{SinkExt as _, stream};
+use futures::stream;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -31,6 +35,18 @@ pub enum Error {
     /// Redis failed.
     #[error("the queue can't be told")]
     Queue(#[from] queue::Error),
+    /// The sink failed in another way.
+    #[error("the jobs can't be sent")]
+    Sink(#[source] BoxDynError),
+}
+
+impl From<TaskSinkError<queue::Error>> for Error {
+    fn from(error: TaskSinkError<queue::Error>) -> Self {
+        match error {
+            TaskSinkError::PushError(error) => Self::Queue(error),
+            other => Self::Sink(other.into()),
+        }
+    }
 }
 
 /// What the queue is told of a source host.
@@ -98,8 +114,9 @@ pub async fn relay_all(store: &Store, queue: &Queue) -> Result<(), Error> {
         }
         let hosts: Vec<Host> = batch.hosts.iter().map(host).collect();
         queue.set_hosts(&hosts).await?;
-        let tasks = batch.jobs.iter().filter_map(job).map(|job| Ok(TaskBuilder::new(job).build()));
-        producer.send_all(&mut stream::iter(tasks)).await?;
+        let tasks = batch.jobs.iter().filter_map(job).map(|job| TaskBuilder::new(job).build());
+        let tasks: Vec<_> = tasks.collect();
+        producer.push_all(stream::iter(tasks)).await?;
         let relayed = batch.len();
         batch.done().await?;
         if relayed < BATCH as usize {

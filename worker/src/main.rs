@@ -1,11 +1,145 @@
-//! The worker's binary.
+//! `dmf-worker`: load the settings, take the worker's place, lease and run migrations, drain.
 
-use std::process::ExitCode;
+use std::{
+    io::Write as _,
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use clap::Parser;
+use dmf_shared::{
+    config::{self, Environment},
+    ops::{Lifecycle, Telemetry},
+    queue::Queue,
+    store::{self, Backend, Holder, Registration, Store},
+};
+use dmf_worker::{
+    heartbeat::Heartbeat,
+    held::Table,
+    lessor::Claimant,
+    migration::Runner,
+    process::guard,
+    registration::{self, StateDir},
+    runtime::Runtime,
+    settings::Settings,
+};
+use tokio::sync::Notify;
+
+/// Moves mailboxes into the Dovecot of this machine: leases migrations, runs doveadm, records results.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// A settings file (YAML); may be given more than once, later files win.
+    #[arg(long, value_name = "FILE")]
+    config: Vec<PathBuf>,
+}
 
 fn main() -> ExitCode {
     // Before anything else: guards are started for every child, and cost only what runs up to here.
-    if let Some(code) = dmf_worker::process::guard::dispatch(std::env::args_os()) {
+    if let Some(code) = guard::dispatch(std::env::args_os()) {
         return code;
     }
-    ExitCode::SUCCESS
+    let arguments = Arguments::parse();
+    let (settings, warnings) = match Settings::load(&arguments.config, Environment::from_process()) {
+        Ok(loaded) => loaded,
+        Err(errors) => {
+            // Logging is not set up: it is told by the settings that are wrong.
+            let _ = writeln!(std::io::stderr(), "{errors}");
+            return ExitCode::from(config::EXIT_CODE);
+        }
+    };
+    let done = Telemetry::install(settings.telemetry.clone(), Vec::new()).map_err(anyhow::Error::from).and_then(|_| {
+        for warning in warnings {
+            tracing::warn!("{warning}");
+        }
+        run(settings)
+    });
+    done.unwrap_or_else(|error| {
+        tracing::error!("{error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+#[tokio::main]
+async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
+    let lifecycle = Lifecycle::new();
+    lifecycle.watch_signals().context("signals")?;
+    let state = StateDir::lock(&settings.state_dir)?;
+    let store = Store::connect_lazily(&store::Options::from(&settings.database));
+    let queue = Queue::connect_lazily(&settings.queue)?;
+    let Some(backend) = take_place(&store, &state, &settings, &lifecycle).await? else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    let wake = Arc::new(Notify::new());
+    let table = Arc::new(Table::new(backend.max_threads, settings.reserved_for_priority, wake.clone()));
+    table.set_state(backend.wanted_state);
+    let claimant = Arc::new(Claimant {
+        store: store.clone(),
+        queue,
+        holder: Holder {
+            backend: backend.id,
+            incarnation: backend.incarnation,
+            name: format!("{}/{}", backend.target, backend.name),
+        },
+        target: backend.target_id,
+        table,
+        lease: settings.rhythm.lease,
+        claim_timeout: settings.rhythm.claim_timeout,
+    });
+    let (rhythm, grace) = (settings.rhythm, settings.grace);
+    let runner = Runner::new(claimant.clone(), settings, state.path()).await?;
+    let runtime = Runtime {
+        heartbeat: Heartbeat { claimant: claimant.clone(), rhythm },
+        runner: Arc::new(runner),
+        claimant,
+        wake,
+        grace,
+    };
+    tracing::info!(target = backend.target, name = backend.name, threads = backend.max_threads, "the worker is ready");
+    lifecycle.spawn("worker", runtime.run(lifecycle.clone()));
+    lifecycle.notify_ready();
+    let ending = lifecycle.run(grace + HAND_BACK).await;
+    store.close().await;
+    tracing::info!(?ending, "the worker has stopped");
+    Ok(ending.exit_code())
+}
+
+/// How long children may take to end and leases to be handed back after the grace time.
+const HAND_BACK: Duration = Duration::from_secs(30);
+/// How long to wait for the database, or for its schema, before it is asked again.
+const DATABASE_PAUSE: Duration = Duration::from_secs(2);
+
+/// Registers; while MariaDB or its schema is not there it waits, until told to stop (`None`).
+async fn take_place(
+    store: &Store,
+    state: &StateDir,
+    settings: &Settings,
+    lifecycle: &Lifecycle,
+) -> anyhow::Result<Option<Backend>> {
+    let machine = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default();
+    let registration = Registration {
+        target: settings.target.clone(),
+        name: settings.name.clone(),
+        incarnation: uuid::Uuid::nil(),
+        machine,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        initial_state: settings.initial_state,
+        threads: settings.threads,
+    };
+    loop {
+        match registration::take_place(store, state, registration.clone(), settings.rhythm).await {
+            Ok(backend) => return Ok(Some(backend)),
+            Err(registration::Error::Store(error)) if error.is_transient() || error.is_schema_missing() => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "waiting for the database and its schema");
+            }
+            Err(error) => return Err(error.into()),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(DATABASE_PAUSE) => {}
+            () = lifecycle.soft().cancelled() => return Ok(None),
+        }
+    }
 }

@@ -67,18 +67,18 @@ async fn hear_reset(stream: &mut TcpStream) {
 }
 
 #[tokio::test]
-async fn bytes_pass_both_ways_and_each_side_may_end_first() {
+async fn bytes_pass_both_ways_also_when_one_is_ended() {
     let proxy = Proxy::start(echo().await).await.unwrap();
     let mut stream = connect(&proxy).await;
     let (mut from, mut to) = stream.split();
     let sent: Vec<u8> = (0..3_000_000_u32).map(|i| (i % 251) as u8).collect();
     let mut arrived = Vec::new();
-    let send = async {
+    let speak = async {
         to.write_all(&sent).await.unwrap();
         to.shutdown().await.unwrap();
     };
-    let ((), ended) = tokio::join!(send, timeout(DEADLINE, from.read_to_end(&mut arrived)));
-    ended.unwrap().unwrap();
+    let ((), outcome) = tokio::join!(speak, timeout(DEADLINE, from.read_to_end(&mut arrived)));
+    outcome.unwrap().unwrap();
     assert!(sent == arrived);
 }
 

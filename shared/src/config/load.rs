@@ -105,6 +105,14 @@ impl Sources {
     }
 }
 
+/// Said where the message itself might repeat a part of a password that only looks like a placeholder.
+const UNRESOLVED_IN_SECRET: &str =
+    "holds a `${` that is no placeholder with a value; give such a secret by environment or file";
+
+fn names_secret(key: &str) -> bool {
+    ["password", "secret", "token"].iter().any(|word| key.contains(word))
+}
+
 fn resolve_placeholders(properties: &Properties) -> Result<Entries, Errors> {
     let mut resolved = properties.entries.clone();
     let mut faults = Vec::new();
@@ -115,6 +123,7 @@ fn resolve_placeholders(properties: &Properties) -> Result<Entries, Errors> {
         match placeholder::resolve(text, properties) {
             Ok(value) => *text = Zeroizing::new(value),
             Err(message) => {
+                let message = if names_secret(key) { UNRESOLVED_IN_SECRET.to_owned() } else { message };
                 faults.push(Fault::Placeholder { key: key.clone(), message, origin: origin.clone() });
             }
         }

@@ -107,7 +107,7 @@ mod tests {
 
     fn properties() -> Properties {
         let environment = Environment::from_variables([("DB_HOST", "db.example"), ("RAW", "${not.read}")]);
-        let yaml = "a: one\nself: '${self}'\nchain: '${a}-${a}'\nstorageKey: k";
+        let yaml = "a: one\nchain: '${a}-${a}'\nstorageKey: k";
         Sources::default().load_text(yaml, environment).unwrap()
     }
 
@@ -130,6 +130,16 @@ mod tests {
             ("cost: $5 {x}", "cost: $5 {x}"),
         ] {
             assert_eq!(resolve(text, &properties()).as_deref(), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn circles_and_floods_end() {
+        let flood = (0..14).map(|n| format!("k{n}: '{}'", format!("${{k{}}}", n + 1).repeat(9)));
+        let flood = flood.chain(["k14: ffffffff".to_owned()]).collect::<Vec<_>>().join("\n");
+        for (yaml, message) in [("a: '${b}'\nb: '${a}'", "circle"), (&flood, "grows over")] {
+            let errors = Sources::default().load_text(yaml, Environment::default()).unwrap_err();
+            assert!(errors.to_string().contains(message), "{errors}");
         }
     }
 

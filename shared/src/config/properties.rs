@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use zeroize::Zeroizing;
 
 use super::{
-    environment::Environment,
+    environment::{self, Environment},
     error::Origin,
     key::{self, KeyPattern},
 };
@@ -33,19 +33,27 @@ pub struct Entries(BTreeMap<String, Entry>);
 impl Entries {
     /// Sets `key`; a list that stood there goes with all its items.
     pub(super) fn set(&mut self, key: String, value: Value, origin: Origin) {
-        let items = format!("{key}[");
-        self.0.retain(|name, _| !name.starts_with(&items));
+        self.remove_below(&format!("{key}["));
         self.0.insert(key, Entry { value, origin });
     }
 
     /// Removes `key` and everything below it.
     pub(super) fn unset(&mut self, key: &str) {
-        self.0.retain(|name, _| !is_at_or_below(name, key));
+        self.0.remove(key);
+        self.remove_below(&format!("{key}."));
+        self.remove_below(&format!("{key}["));
+    }
+
+    fn remove_below(&mut self, prefix: &str) {
+        let below: Vec<String> = self.below(prefix).map(|(rest, _)| format!("{prefix}{rest}")).collect();
+        for key in below {
+            self.0.remove(&key);
+        }
     }
 
     /// Sets `key` where neither it nor anything below it is set.
     pub(super) fn set_default(&mut self, key: &str, text: &str) {
-        if !self.0.keys().any(|name| is_at_or_below(name, key)) {
+        if self.first_origin(key).is_none() {
             let value = Value::Text(Zeroizing::new(text.to_owned()));
             self.0.insert(key.to_owned(), Entry { value, origin: Origin::Default });
         }
@@ -72,12 +80,17 @@ impl Entries {
             .range(prefix.to_owned()..)
             .map_while(move |(key, entry)| key.strip_prefix(prefix).map(|rest| (rest, entry)))
     }
-}
 
-/// Whether `name` is `key` or stands below it.
-fn is_at_or_below(name: &str, key: &str) -> bool {
-    name.strip_prefix(key)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('.') || rest.starts_with('['))
+    /// Origin of `key`, or else of the first entry below it.
+    fn first_origin(&self, key: &str) -> Option<&Origin> {
+        let below = |separator: &str| {
+            let prefix = format!("{key}{separator}");
+            let (name, entry) = self.0.range(prefix.clone()..).next()?;
+            name.starts_with(&prefix).then_some(entry)
+        };
+        let entry = self.0.get(key).or_else(|| below(".")).or_else(|| below("["))?;
+        Some(&entry.origin)
+    }
 }
 
 /// All properties, the environment over the files. Keys are in the form used inside: kebab-case, but
@@ -146,16 +159,21 @@ impl Properties {
 
     /// Whether `key` or anything below it is set.
     pub fn exists(&self, key: &str) -> bool {
-        self.get(key).is_some() || self.entries.below(key).any(|(rest, _)| is_at_or_below(rest, ""))
+        self.origin(key).is_some()
+    }
+
+    /// Whether the files hold a key that this environment variable stands for.
+    pub(super) fn files_hold(&self, variable: &str) -> bool {
+        let form = key::environment_form(variable);
+        self.entries.iter().any(|(key, _)| environment::forms(key).contains(&form))
     }
 
     /// Where `key`, or the first thing below it, came from.
     pub fn origin(&self, key: &str) -> Option<Origin> {
-        if let Some((_, origin)) = self.get(key) {
-            return Some(origin);
+        match self.get(key) {
+            Some((_, origin)) => Some(origin),
+            None => self.entries.first_origin(key).cloned(),
         }
-        let mut below = self.entries.below(key).filter(|(rest, _)| is_at_or_below(rest, ""));
-        below.next().map(|(_, entry)| entry.origin.clone())
     }
 
     /// Everything at and below `key` as JSON: scalars as strings in their raw text, keys in kebab-case

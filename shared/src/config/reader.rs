@@ -93,8 +93,7 @@ impl<'p> Reader<'p> {
     pub fn secret(&mut self, key: &str) -> Option<SecretString> {
         let inline = self.find(key).map(|(text, origin)| (SecretString::from(text), origin));
         let environment = self.properties.environment();
-        let is_key = self.properties.exists(&format!("{key}.file")) || self.properties.exists(&format!("{key}-file"));
-        let file = environment.find_file(key).filter(|_| !is_key);
+        let file = environment.find_file(key).filter(|(variable, _)| !self.properties.files_hold(variable));
         match (inline, file) {
             (Some((_, Origin::Environment(name))), Some((variable, _))) => {
                 self.reject(key, &format!("{name} and {variable} are both set; leave one out"));

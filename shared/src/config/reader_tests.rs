@@ -224,6 +224,16 @@ fn secrets_come_from_files_too() {
 }
 
 #[test]
+fn unresolved_placeholders_name_key_and_line_but_no_secret() {
+    let yaml = "db.url: '${DB_URL}'\nadmin.password: 'hunt${er}2'\n";
+    let errors = Sources::default().load_text(yaml, Environment::default()).unwrap_err().to_string();
+    let lines: Vec<&str> = errors.lines().collect();
+    assert!(lines[0].starts_with("admin.password: ") && lines[0].ends_with("(<text>:2)"), "{errors}");
+    assert!(!lines[0].contains("er}"), "{errors}");
+    assert_eq!(lines[1], "db.url: ${DB_URL} has neither a value nor a default (<text>:1)");
+}
+
+#[test]
 fn a_secret_named_twice_is_refused() {
     let properties = properties("", &[("A_PASSWORD", "hunter2"), ("A_PASSWORD_FILE", "/x")]);
     let mut reader = Reader::new(&properties);

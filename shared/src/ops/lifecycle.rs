@@ -177,6 +177,7 @@ impl Lifecycle {
             drained = timeout(grace, self.0.tracker.wait()) => drained.is_ok(),
             () = self.0.hard.cancelled() => false,
         };
+        let drained = drained && !self.0.hard.is_cancelled();
         if !drained {
             self.abort(grace).await;
         }

@@ -94,6 +94,12 @@ impl Error {
         matches!(self, Self::Unavailable(_) | Self::Contended(_))
     }
 
+    /// Whether the database or a table is missing: no scheduler has made the schema yet.
+    pub fn is_schema_missing(&self) -> bool {
+        let Self::Refused(error) = self else { return false };
+        error.as_database_error().and_then(number).is_some_and(|number| [1049, 1146].contains(&number))
+    }
+
     /// Whether this is a conflict on the unique key `name`.
     pub fn is_conflict_on(&self, name: &str) -> bool {
         matches!(self, Self::Conflict { constraint } if constraint == name)

@@ -64,7 +64,7 @@ impl Store {
             .max_lifetime(options.max_lifetime)
             .after_connect(|connection, _| {
                 Box::pin(async move {
-                    sqlx::query("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, innodb_lock_wait_timeout = 10")
+                    sqlx::query("SET SESSION tx_isolation = 'READ-COMMITTED', innodb_lock_wait_timeout = 10")
                         .execute(connection)
                         .await?;
                     Ok(())

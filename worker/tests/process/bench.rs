@@ -40,6 +40,11 @@ impl Bench {
     /// Runs a child under a long lease, and drops what it writes to standard error.
     pub(crate) async fn run(&self, spec: Spec) -> Result<Finished, Error> {
         let (_lease, limits) = limits();
+        self.run_within(spec, limits).await
+    }
+
+    /// Runs a child, and drops what it writes to standard error.
+    pub(crate) async fn run_within(&self, spec: Spec, limits: Limits) -> Result<Finished, Error> {
         self.supervisor.run(spec, limits, &mut |_| {}).await
     }
 

@@ -101,7 +101,7 @@ async fn a_child_that_ignores_sigterm_is_killed_after_the_grace() {
 async fn a_child_over_its_time_is_ended() {
     let (_lease, mut limits) = limits();
     limits.timeout = Duration::from_millis(300);
-    let finished = Bench::new().supervisor.run(sh("sleep 600"), limits, &mut |_| {}).await.unwrap();
+    let finished = Bench::new().run_within(sh("sleep 600"), limits).await.unwrap();
     assert_eq!(finished.exit, Exit::Signal { signal: 15, core: false });
     assert_eq!(finished.cause, Cause::TimedOut);
 }
@@ -112,7 +112,7 @@ async fn a_stopped_child_is_ended_too() {
     let (_lease, mut limits) = limits();
     limits.grace = Duration::from_millis(100);
     let cancel = limits.cancel.clone();
-    let (finished, ()) = tokio::join!(bench.supervisor.run(sh("kill -STOP $$"), limits, &mut |_| {}), async {
+    let (finished, ()) = tokio::join!(bench.run_within(sh("kill -STOP $$"), limits), async {
         let (_, child) = bench.guard_and_child().await;
         until("a stopped child", || (crate::bench::state(child)? == 'T').then_some(())).await;
         cancel.cancel();

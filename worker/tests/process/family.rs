@@ -32,7 +32,7 @@ async fn nobody_outlives_a_lost_lease() {
     let marker = marker();
     let (lease, limits) = limits();
     let spec = sh(&tribe(&marker, "wait"));
-    let (finished, ()) = tokio::join!(bench.supervisor.run(spec, limits, &mut |_| {}), async {
+    let (finished, ()) = tokio::join!(bench.run_within(spec, limits), async {
         until_sleeping(&marker, 6).await;
         lease.lose();
     });
@@ -88,7 +88,7 @@ async fn a_frozen_guard_is_given_up() {
     let marker = marker();
     let (lease, limits) = limits();
     let spec = sh(&format!("sleep {marker}; :"));
-    let (result, guard) = tokio::join!(bench.supervisor.run(spec, limits, &mut |_| {}), async {
+    let (result, guard) = tokio::join!(bench.run_within(spec, limits), async {
         until_sleeping(&marker, 1).await;
         let (guard, _) = bench.guard_and_child().await;
         send(guard, Signal::SIGSTOP);
@@ -109,7 +109,7 @@ async fn the_guard_does_not_heed_polite_signals() {
     limits.grace = Duration::from_secs(60);
     let cancel = limits.cancel.clone();
     let spec = sh(&format!("sleep {marker}"));
-    let (finished, ()) = tokio::join!(bench.supervisor.run(spec, limits, &mut |_| {}), async {
+    let (finished, ()) = tokio::join!(bench.run_within(spec, limits), async {
         until_sleeping(&marker, 1).await;
         let (guard, _) = bench.guard_and_child().await;
         for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT] {

@@ -20,7 +20,7 @@ async fn without_a_heartbeat_the_child_is_killed() {
     let bench = Bench::new();
     let (_handle, lease) = LeaseClock::channel(Deadline::after(Duration::from_secs(1)));
     let spec = sh("trap '' TERM; while :; do sleep 0.02; done");
-    let finished = bench.supervisor.run(spec, limits_for(lease), &mut |_| {}).await.unwrap();
+    let finished = bench.run_within(spec, limits_for(lease)).await.unwrap();
     assert_eq!(finished.exit, Exit::Signal { signal: 9, core: false });
     assert_eq!(finished.cause, Cause::LeaseLost);
 }
@@ -36,7 +36,7 @@ async fn heartbeats_keep_the_child() {
         }
     };
     let finished = tokio::select! {
-        finished = bench.supervisor.run(sh("sleep 4; exit 6"), limits_for(lease), &mut |_| {}) => finished.unwrap(),
+        finished = bench.run_within(sh("sleep 4; exit 6"), limits_for(lease)) => finished.unwrap(),
         () = beat => unreachable!(),
     };
     assert_eq!((finished.exit, finished.cause), (Exit::Code(6), Cause::Natural));
@@ -46,13 +46,13 @@ async fn heartbeats_keep_the_child() {
 async fn nothing_is_started_under_a_lost_lease_or_a_cancel() {
     let bench = Bench::new();
     let (_handle, lease) = LeaseClock::channel(Deadline::after(Duration::ZERO));
-    let result = bench.supervisor.run(sh("exit 0"), limits_for(lease), &mut |_| {}).await;
+    let result = bench.run_within(sh("exit 0"), limits_for(lease)).await;
     assert!(matches!(result, Err(Error::NotStarted { cause: Cause::LeaseLost })), "{result:?}");
 
     let (_handle, lease) = LeaseClock::channel(Deadline::after(Duration::from_secs(60)));
     let limits = limits_for(lease);
     limits.cancel.cancel();
-    let result = bench.supervisor.run(sh("exit 0"), limits, &mut |_| {}).await;
+    let result = bench.run_within(sh("exit 0"), limits).await;
     assert!(matches!(result, Err(Error::NotStarted { cause: Cause::Cancelled })), "{result:?}");
 }
 

@@ -83,8 +83,9 @@ async fn as_a_worker_process() {
             handle.extend(Deadline::after(LEASE));
         }
     };
+    let mut on_stderr = |_: &[u8]| {};
     tokio::select! {
-        finished = supervisor.run(sh(&script), limits, &mut |_| {}) => println!("CAUSE {:?}", finished.unwrap().cause),
+        finished = supervisor.run(sh(&script), limits, &mut on_stderr) => println!("CAUSE {:?}", finished.unwrap().cause),
         () = beat => {}
     }
 }

@@ -18,7 +18,7 @@ use nix::{
     sys::{
         memfd::{MFdFlags, memfd_create},
         prctl::set_pdeathsig,
-        signal::Signal,
+        signal::{SigSet, Signal},
         stat::{Mode, fchmod},
     },
     unistd::{
@@ -59,6 +59,8 @@ fn launch(guard: &mut Link) -> Result<(), Option<LaunchFailure>> {
     set_input(child.has_input.then(|| frame.payload())).map_err(failed(LaunchStep::Input))?;
     drop(frame);
     chdir(&child.cwd).map_err(failed(LaunchStep::Directory))?;
+    // The guard's own mask has come along.
+    SigSet::all().thread_unblock().map_err(failed(LaunchStep::Exec))?;
     // After the change of user, which would clear it.
     set_pdeathsig(Signal::SIGKILL).map_err(failed(LaunchStep::Privileges))?;
     if getppid().as_raw() != parent {

@@ -3,7 +3,7 @@
 use std::{
     fs, io,
     os::{
-        fd::{AsFd, OwnedFd},
+        fd::{AsFd, OwnedFd, RawFd},
         unix::{net::UnixStream, process::CommandExt},
     },
     path::PathBuf,
@@ -22,7 +22,7 @@ use nix::{
         time::TimeSpec,
         timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags},
     },
-    unistd::{getpid, getsid},
+    unistd::{close, getpid, getsid},
 };
 
 use super::{
@@ -46,7 +46,21 @@ const TIMER_LIMIT: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// Guards one child, from the order to start it until nobody of its family lives.
 pub(super) fn run() -> io::Result<()> {
+    close_inherited()?;
     Guard::new()?.watch()
+}
+
+/// Closes what others have left open for all their children, all but the three streams. Comes before this process
+/// opens anything of its own.
+fn close_inherited() -> io::Result<()> {
+    let open: Vec<RawFd> = fs::read_dir("/proc/self/fd")?
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect();
+    for fd in open.into_iter().filter(|&fd| fd > 2) {
+        // The one through which the list was read is closed already.
+        let _ = close(fd);
+    }
+    Ok(())
 }
 
 struct Guard {
@@ -83,7 +97,7 @@ enum Next {
 impl Guard {
     fn new() -> io::Result<Self> {
         let worker = Link::on_stdin()?;
-        // Blocked, not ignored: children would inherit that, while the standard library gives them a clean mask.
+        // Blocked, since to ignore them takes unsafe code. The child unblocks what it inherits.
         let mut deaf = SigSet::empty();
         for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGCHLD] {
             deaf.add(signal);

@@ -1,0 +1,299 @@
+//! The store on a real MariaDB.
+
+mod support;
+
+use std::collections::BTreeSet;
+
+use dmf_lab::Lab;
+use dmf_shared::{
+    domain::{
+        ids::{Epoch, JobId, JournalId, SourceId},
+        migration::{Phase, Status},
+    },
+    store::{
+        ClaimRequest, Claimed, Closed, Counts, Decision, Finish, Finished, HandBack, HostRow, Refusal,
+        Submission, SubmitError, UserFields, Wanted,
+    },
+};
+use serde_json::json;
+use support::{Scene, add_host, options, register, scene};
+
+async fn lab() -> Lab {
+    Lab::builder().mariadb().start().await.unwrap()
+}
+
+async fn submit(scene: &Scene, uid: &str) -> JobId {
+    let submitted = scene.store.submit(&scene.source, &scene.submission(uid)).await.unwrap();
+    JobId { source: scene.source.id, journal: submitted.record.id }
+}
+
+async fn claim(scene: &Scene, jobs: &[JobId]) -> Vec<Decision> {
+    let requests: Vec<_> = jobs.iter().map(|job| ClaimRequest { job: *job, host: scene.host }).collect();
+    scene.store.claim(&scene.holder, &requests).await.unwrap()
+}
+
+fn granted(decisions: Vec<Decision>) -> Vec<Claimed> {
+    decisions
+        .into_iter()
+        .filter_map(|decision| match decision {
+            Decision::Granted(claimed) => Some(*claimed),
+            Decision::Refused(..) => None,
+        })
+        .collect()
+}
+
+fn refusal(decisions: &[Decision], wanted: JobId) -> Option<Refusal> {
+    decisions.iter().find_map(|decision| match decision {
+        Decision::Refused(job, refusal) if *job == wanted => Some(*refusal),
+        _ => None,
+    })
+}
+
+fn success() -> Finish {
+    Finish {
+        status: Status::Success,
+        details: json!([{ "dsync": { "success": true } }]),
+        counts: Counts { sync_message_count: Some(150), ..Counts::default() },
+        attempt: 1,
+    }
+}
+
+#[tokio::test]
+async fn schedulers_that_start_together_make_one_schema() {
+    let lab = lab().await;
+    let options = options(&lab, 4);
+    let start = async || {
+        dmf_shared::store::Store::create_database(&options).await.unwrap();
+        let store = dmf_shared::store::Store::connect_lazily(&options);
+        store.migrate().await.unwrap();
+        store
+    };
+    let (a, b, c) = tokio::join!(start(), start(), start());
+    a.create_source(&"One".parse().unwrap(), [1; 32]).await.unwrap();
+    assert!(b.create_source(&"ONE".parse().unwrap(), [2; 32]).await.unwrap_err().is_conflict_on("sources_name"));
+    assert!(
+        c.create_source(&"Two".parse().unwrap(), [1; 32]).await.unwrap_err().is_conflict_on("sources_api_key_hash")
+    );
+    c.migrate().await.unwrap();
+    assert_eq!(b.source_by_api_key([1; 32]).await.unwrap().unwrap().name.as_str(), "One");
+}
+
+#[tokio::test]
+async fn a_migration_goes_from_submit_to_success() {
+    let lab = lab().await;
+    let scene = scene(&lab, 2).await;
+    let job = submit(&scene, "alice").await;
+    let claimed = granted(claim(&scene, &[job]).await).pop().unwrap();
+    assert_eq!((claimed.job, claimed.epoch, claimed.user.source_uid.as_str()), (job, Epoch(1), "alice"));
+    assert_eq!(refusal(&claim(&scene, &[job]).await, job), Some(Refusal::NotWaiting));
+
+    let held = scene.store.heartbeat_leases(&scene.holder, &[(job, Epoch(1))]).await.unwrap();
+    assert_eq!((held.len(), held[0].job, held[0].wanted), (1, job, Wanted::Run));
+    assert_eq!(scene.store.finish(&scene.source, job, Epoch(1), &success()).await.unwrap(), Finished::Recorded);
+    assert_eq!(scene.store.finish(&scene.source, job, Epoch(1), &success()).await.unwrap(), Finished::Superseded);
+
+    let user = scene.store.user(&scene.source, "alice").await.unwrap().unwrap();
+    let record = scene.store.latest_record(&scene.source, user.id).await.unwrap().unwrap();
+    assert_eq!((record.status, record.sync_message_count), (Status::Success, Some(150)));
+    assert_eq!(record.backend.as_deref(), Some("default/worker-1"));
+    assert!(record.started.is_some() && record.stopped.is_some());
+    assert!(scene.store.all_leases().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_second_submit_is_refused_while_the_first_is_open() {
+    let lab = lab().await;
+    let scene = scene(&lab, 2).await;
+    let job = submit(&scene, "alice").await;
+    let again = Submission { user: UserFields::default(), ..scene.submission("alice") };
+    let refused = scene.store.submit(&scene.source, &again).await.unwrap_err();
+    assert!(matches!(refused, SubmitError::Open(id) if id == job.journal), "{refused:?}");
+}
+
+#[tokio::test]
+async fn submits_of_one_new_user_at_the_same_moment_make_one_migration() {
+    let lab = lab().await;
+    let scene = scene(&lab, 2).await;
+    let submission = scene.submission("twin");
+    let submits = (0..8).map(|_| scene.store.submit(&scene.source, &submission));
+    let results = futures::future::join_all(submits).await;
+    let created = results.iter().filter(|result| result.is_ok()).count();
+    let open = results.iter().filter(|result| matches!(result, Err(SubmitError::Open(_)))).count();
+    assert_eq!((created, open), (1, 7), "{results:?}");
+}
+
+#[tokio::test]
+async fn a_target_uid_belongs_to_one_user_in_any_case() {
+    let lab = lab().await;
+    let scene = scene(&lab, 2).await;
+    submit(&scene, "alice").await;
+    let mut other = scene.submission("other");
+    other.user.target_uid = Some("ALICE".to_owned());
+    let refused = scene.store.submit(&scene.source, &other).await.unwrap_err();
+    assert!(matches!(refused, SubmitError::TargetUidTaken), "{refused:?}");
+    // Nothing of the refused submission stays.
+    assert!(scene.store.user(&scene.source, "other").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn uids_differ_by_case_and_by_trailing_space() {
+    let lab = lab().await;
+    let scene = scene(&lab, 2).await;
+    for (source_uid, target_uid) in [("a", "t1"), ("A", "t2"), ("a ", "t3")] {
+        let mut submission = scene.submission(source_uid);
+        submission.user.target_uid = Some(target_uid.to_owned());
+        scene.store.submit(&scene.source, &submission).await.unwrap();
+    }
+    let user = scene.store.user(&scene.source, "a ").await.unwrap().unwrap();
+    assert_eq!(user.target_uid, "t3");
+}
+
+#[tokio::test]
+async fn a_new_user_needs_its_place() {
+    let lab = lab().await;
+    let scene = scene(&lab, 2).await;
+    let bare = Submission { user: UserFields::default(), ..scene.submission("new") };
+    let refused = scene.store.submit(&scene.source, &bare).await.unwrap_err();
+    assert!(
+        matches!(&refused, SubmitError::Missing(fields) if fields == &["targetUid", "target", "sourcehost"]),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_cutover_that_succeeded_is_protected() {
+    let lab = lab().await;
+    let scene = scene(&lab, 2).await;
+    let cutover = Submission { phase: Phase::Cutover, ..scene.submission("alice") };
+    let id = scene.store.submit(&scene.source, &cutover).await.unwrap().record.id;
+    let job = JobId { source: scene.source.id, journal: id };
+    claim(&scene, &[job]).await;
+    scene.store.finish(&scene.source, job, Epoch(1), &success()).await.unwrap();
+    let refused = scene.store.submit(&scene.source, &scene.submission("alice")).await.unwrap_err();
+    assert!(matches!(refused, SubmitError::CutOver(cutover) if cutover == id), "{refused:?}");
+    let forced = Submission { force: true, ..scene.submission("alice") };
+    scene.store.submit(&scene.source, &forced).await.unwrap();
+}
+
+#[tokio::test]
+async fn claims_of_many_workers_never_pass_the_limit() {
+    let lab = lab().await;
+    let scene = scene(&lab, 3).await;
+    let mut jobs = Vec::new();
+    for n in 0..24 {
+        jobs.push(submit(&scene, &format!("user{n}")).await);
+    }
+    let mut holders = Vec::new();
+    for n in 0..6 {
+        holders.push(register(&scene.store, &format!("w{n}")).await);
+    }
+    let claims = holders.iter().zip(jobs.chunks(4)).map(|(holder, jobs)| {
+        let requests: Vec<_> = jobs.iter().map(|job| ClaimRequest { job: *job, host: scene.host }).collect();
+        let store = &scene.store;
+        async move { store.claim(holder, &requests).await.unwrap() }
+    });
+    let claims = futures::future::join_all(claims).await;
+    let granted: usize = claims.into_iter().map(|decisions| granted(decisions).len()).sum();
+    assert_eq!((granted, scene.store.all_leases().await.unwrap().len()), (3, 3));
+}
+
+#[tokio::test]
+async fn members_of_a_batch_are_judged_one_by_one() {
+    let lab = lab().await;
+    let scene = scene(&lab, 5).await;
+    let other = add_host(&scene.store, &scene.source, "imap.two", 1).await;
+    let good = submit(&scene, "good").await;
+    let mut later = scene.submission("later");
+    later.not_before = Some(time::OffsetDateTime::now_utc() + time::Duration::hours(1));
+    let later = scene.store.submit(&scene.source, &later).await.unwrap().record.id;
+    let later = JobId { source: scene.source.id, journal: later };
+    let gone = JobId { source: scene.source.id, journal: JournalId(999_999) };
+    let unknown_source = JobId { source: SourceId(999), journal: JournalId(1) };
+    let mut requests: Vec<_> =
+        [good, later, gone, unknown_source].map(|job| ClaimRequest { job, host: scene.host }).to_vec();
+    let wrong_host = submit(&scene, "wronghost").await;
+    requests.push(ClaimRequest { job: wrong_host, host: other });
+    let decisions = scene.store.claim(&scene.holder, &requests).await.unwrap();
+    for job in [gone, unknown_source, wrong_host] {
+        assert_eq!(refusal(&decisions, job), Some(Refusal::NotWaiting), "{job}");
+    }
+    assert!(matches!(refusal(&decisions, later), Some(Refusal::TooEarly { wait_ms }) if wait_ms > 3_500_000));
+    assert_eq!(granted(decisions).iter().map(|claimed| claimed.job).collect::<Vec<_>>(), [good]);
+}
+
+#[tokio::test]
+async fn a_handed_back_migration_waits_again_with_a_new_epoch() {
+    let lab = lab().await;
+    let scene = scene(&lab, 1).await;
+    let job = submit(&scene, "alice").await;
+    claim(&scene, &[job]).await;
+    let back = HandBack { delay_ms: None, attempt: Some(3) };
+    assert_eq!(scene.store.hand_back(&scene.source, job, Epoch(1), &back).await.unwrap(), Finished::Recorded);
+    assert_eq!(scene.store.hand_back(&scene.source, job, Epoch(1), &back).await.unwrap(), Finished::Superseded);
+    let claimed = granted(claim(&scene, &[job]).await).pop().unwrap();
+    assert_eq!((claimed.epoch, claimed.attempt), (Epoch(3), 3));
+    // The result of the first claim is worth nothing now.
+    assert_eq!(scene.store.finish(&scene.source, job, Epoch(1), &success()).await.unwrap(), Finished::Superseded);
+    assert_eq!(scene.store.all_leases().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_closed_migration_keeps_its_lease_until_its_child_is_dead() {
+    let lab = lab().await;
+    let scene = scene(&lab, 1).await;
+    let job = submit(&scene, "alice").await;
+    claim(&scene, &[job]).await;
+    let user = scene.store.user(&scene.source, "alice").await.unwrap().unwrap();
+    let closed = scene.store.close_latest(&scene.source, user.id, Status::Aborted).await.unwrap();
+    assert_eq!(closed, Closed::Done(job.journal));
+    let again = scene.store.close_latest(&scene.source, user.id, Status::Failure).await.unwrap();
+    assert_eq!(again, Closed::AlreadyEnded(job.journal, Status::Aborted));
+
+    let held = scene.store.heartbeat_leases(&scene.holder, &[(job, Epoch(1))]).await.unwrap();
+    assert_eq!(held[0].wanted, Wanted::Close);
+    // The user may submit again, but does not run while the old child may live.
+    let next = submit(&scene, "alice").await;
+    assert!(matches!(refusal(&claim(&scene, &[next]).await, next), Some(Refusal::TooEarly { .. })));
+    assert_eq!(scene.store.finish(&scene.source, job, Epoch(1), &success()).await.unwrap(), Finished::Superseded);
+    assert_eq!(granted(claim(&scene, &[next]).await).len(), 1);
+}
+
+#[tokio::test]
+async fn the_outbox_names_each_change_once_and_survives_a_relay_that_dies() {
+    let lab = lab().await;
+    let scene = scene(&lab, 2).await;
+    let job = submit(&scene, "alice").await;
+    let batch = scene.store.next_outbox_batch(100).await.unwrap();
+    assert_eq!(batch.hosts, [HostRow { host: scene.host, limit: 2, reserved_for_priority: 0 }]);
+    assert_eq!(batch.jobs.iter().map(|row| row.job).collect::<Vec<_>>(), [job]);
+    // What one relay holds no other sees; when it dies, the next one does.
+    assert!(scene.store.next_outbox_batch(100).await.unwrap().is_empty());
+    drop(batch);
+    let seen = dmf_lab::poll_until("the entries are free again", support::PATIENCE, async || {
+        let batch = scene.store.next_outbox_batch(100).await.map_err(|error| error.to_string())?;
+        if batch.len() == 2 { Ok(batch) } else { Err(format!("{} entries", batch.len())) }
+    });
+    seen.await.unwrap().done().await.unwrap();
+    assert!(scene.store.next_outbox_batch(100).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn pages_of_waiting_migrations_hold_each_once() {
+    let lab = lab().await;
+    let scene = scene(&lab, 2).await;
+    let mut expected = BTreeSet::new();
+    for n in 0..7 {
+        expected.insert(submit(&scene, &format!("user{n}")).await);
+    }
+    let mut seen = BTreeSet::new();
+    let mut after = JournalId(0);
+    loop {
+        let page = scene.store.waiting_jobs(&scene.source, after, 3).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = last.job.journal;
+        for row in page {
+            assert!(seen.insert(row.job));
+        }
+    }
+    assert_eq!(seen, expected);
+}
