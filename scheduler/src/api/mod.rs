@@ -2,10 +2,13 @@
 
 pub mod admin;
 pub mod auth;
+pub mod deadline;
 pub mod error;
 pub mod fields;
 pub mod health;
 pub mod json;
 pub mod migrations;
+pub mod path;
 pub mod record;
+pub mod routes;
 pub mod trace;

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 /// Units with their length in milliseconds, longest first.
-const UNITS: [(&str, u64); 5] =
-    [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
 /// Reads a duration: numbers with units, or ISO 8601 (`P1DT2H`, `PT0.5S`). A number without a unit is
 /// none.
@@ -29,7 +28,8 @@ fn parse_units(text: &str) -> Option<Duration> {
         let (unit, behind) = leading(behind.trim_start(), |c| c.is_ascii_alphabetic());
         let unit = unit.to_ascii_lowercase();
         let (_, millis) = UNITS.iter().find(|(name, _)| *name == unit)?;
-        total = total.checked_add(Duration::from_millis(number.parse::<u64>().ok()?.checked_mul(*millis)?))?;
+        total =
+            total.checked_add(Duration::from_millis(number.parse::<u64>().ok()?.checked_mul(*millis)?))?;
         rest = behind.trim_start();
     }
     (!text.is_empty()).then_some(total)
@@ -109,9 +109,24 @@ mod tests {
         ] {
             assert_eq!(parse(text).map(|d| d.as_millis()), Some(millis), "{text}");
         }
-        for bad in ["", " ", "15", "s", "1x", "-1s", "1.5s", "P", "PT", "P1H", "PT1D", "PT1", "PT1S1M", "PT.S",
-            "18446744073709551615d", "PT99999999999999999999S"]
-        {
+        for bad in [
+            "",
+            " ",
+            "15",
+            "s",
+            "1x",
+            "-1s",
+            "1.5s",
+            "P",
+            "PT",
+            "P1H",
+            "PT1D",
+            "PT1",
+            "PT1S1M",
+            "PT.S",
+            "18446744073709551615d",
+            "PT99999999999999999999S",
+        ] {
             assert_eq!(parse(bad), None, "{bad}");
         }
         assert_eq!(parse_millis("30000"), Some(Duration::from_secs(30)));
@@ -120,9 +135,14 @@ mod tests {
 
     #[test]
     fn texts() {
-        for (millis, text) in
-            [(0, "0s"), (1, "1ms"), (1_500, "1500ms"), (90_000, "90s"), (86_400_000, "24h"), (172_800_000, "2d")]
-        {
+        for (millis, text) in [
+            (0, "0s"),
+            (1, "1ms"),
+            (1_500, "1500ms"),
+            (90_000, "90s"),
+            (86_400_000, "24h"),
+            (172_800_000, "2d"),
+        ] {
             assert_eq!(format(Duration::from_millis(millis)), text);
         }
     }

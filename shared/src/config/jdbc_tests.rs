@@ -1,4 +1,4 @@
-use secrecy::ExposeSecret as _;
+use secrecy::ExposeSecret;
 
 use super::*;
 use crate::config::{Environment, Sources};
@@ -16,12 +16,13 @@ fn the_original_urls() {
 
 #[test]
 fn credentials_are_read_and_never_shown() {
-    for text in
-        ["mysql://wor%40ker:p%3a%2fss@db/m", "jdbc:mysql://db/m?user=wor%40ker&password=p:/ss&trustStorePassword=p:/ss"]
-    {
+    for text in [
+        "mysql://wor%40ker:p%3a%2fss@db/m",
+        "jdbc:mysql://db/m?user=wor%40ker&password=p:/ss&trustStorePassword=p:/ss",
+    ] {
         let url = DatabaseUrl::parse(text).unwrap();
         assert_eq!(url.user.as_deref(), Some("wor@ker"));
-        assert_eq!(url.password.as_ref().map(|p| p.expose_secret()), Some("p:/ss"));
+        assert_eq!(url.password.as_ref().map(ExposeSecret::expose_secret), Some("p:/ss"));
         assert!(!format!("{url:?} {url}").contains("p:/ss"));
     }
 }
@@ -47,7 +48,8 @@ fn encryption() {
 
 #[test]
 fn timeouts_and_what_has_no_effect() {
-    let url = DatabaseUrl::parse("mysql://h/m?connectTimeout=2500&socketTimeout=0&serverTimezone=UTC").unwrap();
+    let url =
+        DatabaseUrl::parse("mysql://h/m?connectTimeout=2500&socketTimeout=0&serverTimezone=UTC").unwrap();
     assert_eq!(url.connect_timeout, Some(Duration::from_millis(2500)));
     assert_eq!(url.socket_timeout, None);
     assert_eq!(url.warnings, ["the URL's parameter serverTimezone has no effect"]);

@@ -116,8 +116,7 @@ mod tests {
 
     #[test]
     fn chosen_names_keep_their_spelling() {
-        let verbatim =
-            [KeyPattern::new("dmf.source.*"), KeyPattern::new("dmf.source.*.command.inject.**")];
+        let verbatim = [KeyPattern::new("dmf.source.*"), KeyPattern::new("dmf.source.*.command.inject.**")];
         assert_eq!(
             join(&["dmf", "source", "Customer_X", "imapC", "masterUser"], &verbatim),
             "dmf.source.Customer_X.imap-c.master-user"

@@ -283,13 +283,19 @@ impl<'p> Reader<'p> {
     /// All texts below `key`, by their remaining key (`logger.levels` → `dmf.worker` → `DEBUG`).
     pub fn text_map(&mut self, key: &str) -> BTreeMap<String, String> {
         let below = self.properties.keys_below(key);
-        below.into_iter().filter_map(|rest| Some((rest.clone(), self.string(&format!("{key}.{rest}"))?))).collect()
+        below
+            .into_iter()
+            .filter_map(|rest| Some((rest.clone(), self.string(&format!("{key}.{rest}"))?)))
+            .collect()
     }
 
     /// As [`Self::text_map`], for values that may be secrets.
     pub fn secret_map(&mut self, key: &str) -> BTreeMap<String, SecretString> {
         let below = self.properties.keys_below(key);
-        below.into_iter().filter_map(|rest| Some((rest.clone(), self.secret(&format!("{key}.{rest}"))?))).collect()
+        below
+            .into_iter()
+            .filter_map(|rest| Some((rest.clone(), self.secret(&format!("{key}.{rest}"))?)))
+            .collect()
     }
 
     /// Accepts all that `pattern` covers (`jackson`, `datasources.*.dialect`) without any effect.

@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use secrecy::ExposeSecret as _;
 
 use super::*;
@@ -38,7 +40,7 @@ fn the_shipped_file_loads_as_it_stands() {
     assert_eq!(reader.string(&format!("{rules}[1].pattern")).as_deref(), Some("/redoc/**"));
     assert_eq!(reader.list(&format!("{rules}[1].access")).unwrap(), ["isAnonymous()"]);
     let step = "micronaut.metrics.export.prometheus.step";
-    let minute = Duration::from_secs(60);
+    let minute = Duration::from_mins(1);
     assert_eq!(reader.duration(step, Duration::ZERO, Duration::ZERO..=minute), minute);
     assert!(reader.finish().is_ok());
 }
@@ -46,9 +48,16 @@ fn the_shipped_file_loads_as_it_stands() {
 #[test]
 fn text_of_scalars_survives() {
     let properties = properties("a: 0123\nb: 1e3\nc: '~'\nd: 0x1F\ne: yes\nf: !!str\ng: 1_000\nh: .5", &[]);
-    for (key, text) in
-        [("a", "0123"), ("b", "1e3"), ("c", "~"), ("d", "0x1F"), ("e", "yes"), ("f", ""), ("g", "1_000"), ("h", ".5")]
-    {
+    for (key, text) in [
+        ("a", "0123"),
+        ("b", "1e3"),
+        ("c", "~"),
+        ("d", "0x1F"),
+        ("e", "yes"),
+        ("f", ""),
+        ("g", "1_000"),
+        ("h", ".5"),
+    ] {
         assert_eq!(properties.get(key).map(|(text, _)| text), Some(text), "{key}");
     }
 }
@@ -99,7 +108,7 @@ fn hostile_yaml_is_an_error_with_its_line() {
     let mut bomb = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n".to_owned();
     for n in 1..9 {
         let items = vec![format!("*a{}", n - 1); 10].join(",");
-        bomb.push_str(&format!("a{n}: &a{n} [{items}]\n"));
+        writeln!(bomb, "a{n}: &a{n} [{items}]").unwrap();
     }
     for (yaml, message) in [
         (bomb.as_str(), "more than"),
@@ -148,7 +157,7 @@ fn every_fault_is_reported_at_once() {
     let mut reader = Reader::new(&properties);
     assert_eq!(reader.number("a.number", 7_u32, 1..=100), 7);
     assert!(reader.bool("a.flag", true));
-    let minute = Duration::from_secs(60);
+    let minute = Duration::from_mins(1);
     assert_eq!(reader.duration("a.wait", minute, Duration::ZERO..=minute), minute);
     assert_eq!(reader.choice("a.mode", &[("slow", 1), ("fine", 2)], 2), 2);
     assert_eq!(reader.socket_addr("a.addr"), None);
@@ -250,16 +259,16 @@ fn subtrees_become_types_and_errors_hide_values() {
         name: String,
         #[serde(default)]
         arguments: Vec<String>,
-        sub_command: Option<Box<Command>>,
+        then_run: Option<Box<Command>>,
     }
     let yaml = "
-a: {name: doveadm, subCommand: {name: backup, arguments: [ '-R', 007 ]}}
+a: {name: doveadm, thenRun: {name: backup, arguments: [ '-R', 007 ]}}
 b: {name: x, arguments: hunter2}
 ";
     let properties = properties(yaml, &[]);
     let mut reader = Reader::new(&properties);
     let command: Command = reader.deserialize("a").unwrap();
-    assert_eq!(command.sub_command.unwrap().arguments, ["-R", "007"]);
+    assert_eq!(command.then_run.unwrap().arguments, ["-R", "007"]);
     assert_eq!(reader.deserialize::<Command>("missing"), None);
     assert_eq!(reader.deserialize::<Command>("b"), None);
     let errors = reader.finish().unwrap_err().to_string();

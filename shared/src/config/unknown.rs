@@ -36,7 +36,10 @@ pub(super) fn find(
 fn is_known(key: &str, known: &BTreeSet<String>, covered: &[KeyPattern]) -> bool {
     known.contains(key)
         || covered.iter().any(|pattern| pattern.covers(key))
-        || key.strip_suffix(']').and_then(|key| key.rsplit_once('[')).is_some_and(|(list, _)| known.contains(list))
+        || key
+            .strip_suffix(']')
+            .and_then(|key| key.rsplit_once('['))
+            .is_some_and(|(list, _)| known.contains(list))
 }
 
 fn unknown_variables<'a>(

@@ -68,10 +68,7 @@ impl<'t> Builder<'t> {
     }
 
     fn fault(&self, line: usize, message: impl Into<String>) -> Fault {
-        Fault::Syntax {
-            origin: Origin::File { path: Arc::clone(self.path), line },
-            message: message.into(),
-        }
+        Fault::Syntax { origin: Origin::File { path: Arc::clone(self.path), line }, message: message.into() }
     }
 
     fn event(&mut self) -> Result<Option<(Event<'t>, usize)>, Fault> {

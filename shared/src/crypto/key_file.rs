@@ -108,13 +108,17 @@ mod tests {
     #[test]
     fn keys_are_raw_base64_or_hex() {
         let key: Vec<u8> = (0..32).collect();
-        let hex: String = key.iter().map(|byte| format!("{byte:02X}")).collect();
-        for written in
-            [key.clone(), format!("{}\n", BASE64_STANDARD.encode(&key)).into_bytes(), format!(" {hex}\r\n").into()]
-        {
+        let hex = "000102030405060708090a0b0c0d0e0f101112131415161718191A1B1C1D1E1F";
+        for written in [
+            key.clone(),
+            format!("{}\n", BASE64_STANDARD.encode(&key)).into_bytes(),
+            format!(" {hex}\r\n").into(),
+        ] {
             assert_eq!(decode(&written).unwrap().as_slice(), key);
         }
-        for bad in [&b""[..], &key[..31], &[key.as_slice(), b"\n"].concat(), "é".repeat(32).as_bytes(), &[b'g'; 64]] {
+        for bad in
+            [&b""[..], &key[..31], &[key.as_slice(), b"\n"].concat(), "é".repeat(32).as_bytes(), &[b'g'; 64]]
+        {
             assert!(decode(bad).is_none(), "{bad:?}");
         }
     }

@@ -12,8 +12,8 @@ use aes_gcm::{
 use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
-pub use super::keystore::Reason;
 use super::key_file::KeyFile;
+pub use super::keystore::Reason;
 use crate::domain::{ids::SourceId, sealed::Sealed};
 
 /// Length of a nonce in bytes.
@@ -92,7 +92,8 @@ pub struct KeyRing {
 impl KeyRing {
     /// Reads all keys; the first one is the active one. Every fault is reported.
     pub fn load(specs: &[KeySpec]) -> Result<Self, Vec<Error>> {
-        let mut ring = Self { ciphers: BTreeMap::new(), active: specs.first().map(|spec| spec.alias.clone()) };
+        let mut ring =
+            Self { ciphers: BTreeMap::new(), active: specs.first().map(|spec| spec.alias.clone()) };
         let mut errors = Vec::new();
         for spec in specs {
             errors.extend(ring.add(spec).err());
@@ -120,12 +121,7 @@ impl KeyRing {
     }
 
     /// Seals the password of a user with the active key.
-    pub fn seal(
-        &self,
-        password: &SecretString,
-        source: SourceId,
-        source_uid: &str,
-    ) -> Result<Sealed, Error> {
+    pub fn seal(&self, password: &SecretString, source: SourceId, source_uid: &str) -> Result<Sealed, Error> {
         let alias = self.active.as_ref().ok_or(Error::NoActiveKey)?;
         let cipher = self.ciphers.get(alias).ok_or(Error::NoActiveKey)?;
         let nonce = <[u8; NONCE_BYTES]>::try_generate().map_err(|_| Error::DoesNotSeal)?;

@@ -36,7 +36,8 @@ pub(super) fn secret_key(bytes: &[u8], alias: &str, secret: &str) -> Result<Key,
     if let Some((_, name)) = OLD_FORMATS.iter().find(|(magic, _)| bytes.starts_with(magic)) {
         return Err(Reason::OldFormat(name));
     }
-    let store = KeyStore::from_pkcs12(bytes, secret, Pkcs12ImportPolicy::Relaxed).map_err(|_| Reason::Closed)?;
+    let store =
+        KeyStore::from_pkcs12(bytes, secret, Pkcs12ImportPolicy::Relaxed).map_err(|_| Reason::Closed)?;
     let mut present = Vec::new();
     for (name, entry) in store.entries() {
         let KeyStoreEntry::Secret(secret) = entry else { continue };

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use time::OffsetDateTime;
+use time::{OffsetDateTime, UtcOffset, format_description::BorrowedFormatItem, macros::format_description};
 
 /// Tells the wall-clock time, in UTC and in whole milliseconds (what the database keeps).
 #[derive(Clone)]
@@ -30,5 +30,26 @@ impl Clock {
 impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Clock")
+    }
+}
+
+/// ISO-8601, UTC, two fraction digits: as the original prints times.
+const TEXT: &[BorrowedFormatItem<'_>] =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:2]Z");
+
+/// A time as text; every record and every answer uses this form.
+pub fn to_text(time: OffsetDateTime) -> String {
+    // Stored times and the clock's always fit the format.
+    time.to_offset(UtcOffset::UTC).format(TEXT).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    #[test]
+    fn times_have_two_fraction_digits_and_are_utc() {
+        assert_eq!(super::to_text(datetime!(2021-04-16 12:50:08.995 UTC)), "2021-04-16T12:50:08.99Z");
+        assert_eq!(super::to_text(datetime!(2021-04-16 14:50:09 +2)), "2021-04-16T12:50:09.00Z");
     }
 }

@@ -3,13 +3,7 @@
 //! The shape is the original's: every node is `{name, status, details}`, `name` being the application's,
 //! and the details of a composite are its parts by their own names.
 
-use std::{
-    fmt,
-    future::Future,
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{fmt, future::Future, path::PathBuf, sync::Arc, time::Duration};
 
 use futures::{
     FutureExt as _,
@@ -140,7 +134,9 @@ impl Health {
     pub async fn check(&self) -> Report {
         // Askers wait for each other here, so that one asks the indicators for all of them.
         let mut last = self.0.last.lock().await;
-        if let Some((at, report)) = last.as_ref() && at.elapsed() < FRESH {
+        if let Some((at, report)) = last.as_ref()
+            && at.elapsed() < FRESH
+        {
             return report.clone();
         }
         let parts = join_all(self.0.indicators.iter().map(|indicator| self.ask(indicator))).await;
@@ -172,11 +168,7 @@ impl HealthBuilder {
 
     /// Adds an indicator; its future is dropped at the deadline.
     #[must_use]
-    pub fn indicator<F>(
-        mut self,
-        name: &'static str,
-        check: impl Fn() -> F + Send + Sync + 'static,
-    ) -> Self
+    pub fn indicator<F>(mut self, name: &'static str, check: impl Fn() -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Report> + Send + 'static,
     {
@@ -291,9 +283,7 @@ mod tests {
     #[tokio::test]
     async fn disk_space_is_measured() {
         let dir = tempfile::tempdir().unwrap();
-        let health = |threshold| {
-            Health::builder("api").disk_space(dir.path().to_owned(), threshold).build()
-        };
+        let health = |threshold| Health::builder("api").disk_space(dir.path().to_owned(), threshold).build();
         let report = health(0).check().await;
         assert_eq!(report.status(), Status::Up);
         let details = &report.part("diskSpace").unwrap().to_json("api")["details"];

@@ -218,8 +218,7 @@ fn json(line: &Line, context: &LineContext, time: OffsetDateTime, thread: &str) 
     object.insert("level".into(), line.level.as_str().into());
     object.insert("logger".into(), line.logger.as_str().into());
     object.insert("thread".into(), thread.into());
-    let ids =
-        [("job", &context.job), ("request_id", &context.request_id), ("trace_id", &context.trace_id)];
+    let ids = [("job", &context.job), ("request_id", &context.request_id), ("trace_id", &context.trace_id)];
     for (name, id) in ids {
         if let Some(id) = id {
             object.insert(name.into(), id.as_str().into());

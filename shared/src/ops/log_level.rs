@@ -173,9 +173,10 @@ impl LogLevels {
 
     pub(super) fn filter(&self) -> LogFilter {
         // `dmf` comes before `dmf.worker`, so that the more specific one is written over it.
-        let targets = self.loggers.iter().flat_map(|(name, level)| {
-            targets(name).into_iter().map(move |target| (target, level.filter()))
-        });
+        let targets = self
+            .loggers
+            .iter()
+            .flat_map(|(name, level)| targets(name).into_iter().map(move |target| (target, level.filter())));
         LogFilter(Targets::new().with_default(self.root.filter()).with_targets(targets))
     }
 }
@@ -245,10 +246,7 @@ mod tests {
         let mut levels = LogLevels::new(LogLevel::Info);
         assert!(levels.set("dmf", Some(LogLevel::Debug)));
         assert!(levels.set("dmf_worker::doveadm", Some(LogLevel::Off)));
-        assert_eq!(
-            levels.get("dmf.worker"),
-            LoggerLevel { configured: None, effective: LogLevel::Debug }
-        );
+        assert_eq!(levels.get("dmf.worker"), LoggerLevel { configured: None, effective: LogLevel::Debug });
         assert_eq!(levels.get("dmf.worker.doveadm.parse").effective, LogLevel::Off);
         assert_eq!(levels.get("sqlx").effective, LogLevel::Info);
         assert_eq!(levels.all().keys().collect::<Vec<_>>(), ["ROOT", "dmf", "dmf.worker.doveadm"]);

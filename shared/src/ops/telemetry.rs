@@ -177,7 +177,10 @@ where
     }
 }
 
-#[allow(clippy::disallowed_methods, reason = "a log line tells the wall-clock time; nothing is decided by it")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a log line tells the wall-clock time; nothing is decided by it"
+)]
 fn wall_clock() -> OffsetDateTime {
     OffsetDateTime::now_utc()
 }
@@ -271,7 +274,8 @@ mod tests {
 
     #[test]
     fn settings_come_from_the_configuration() {
-        let yaml = "logger:\n  format: JSON\n  levels:\n    dmf: DEBUG\n    dmf_worker.x: off\n    ROOT: warn\n";
+        let yaml =
+            "logger:\n  format: JSON\n  levels:\n    dmf: DEBUG\n    dmf_worker.x: off\n    ROOT: warn\n";
         let sources = Sources::default().verbatim(&["logger.levels.**"]);
         let properties = sources.load_text(yaml, Environment::default()).unwrap();
         let mut reader = Reader::new(&properties);

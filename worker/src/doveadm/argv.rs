@@ -174,7 +174,7 @@ fn assemble(command: &RenderedCommand, verb: Verb, setup: &DoveadmSetup) -> Resu
     let Some((base, below)) = command.levels.split_first() else { return Err("the command is empty".to_owned()) };
     let dialect = setup.version.dialect();
     let (plain, settings): (Vec<_>, Vec<_>) = base.options.iter().partition(|option| is_plain_option(option));
-    let mut settings = Settings::read(&settings, dialect);
+    let mut settings = Settings::read(&settings);
     settings.translate_remote(dialect);
     if setup.count_mails && matches!(verb, Verb::Backup | Verb::Sync) {
         settings.add_mail_log(&setup.mail_plugins, dialect);

@@ -28,7 +28,7 @@ pub(super) fn write(
     }
     text.push_str(&format!("!include {main_config}\n"));
     for secret in secrets {
-        let value = quote(&secret.key, secret.value.expose_secret())?;
+        let value = quote(&secret.key, secret.value.expose_secret(), version.dialect())?;
         match secret.key.split_once('/') {
             None => text.push_str(&format!("{} = {value}\n", secret.key)),
             Some(("plugin", name)) => text.push_str(&format!("plugin {{\n  {name} = {value}\n}}\n")),
@@ -43,10 +43,12 @@ fn three_numbers(version: &str) -> String {
     version.split('.').take(3).collect::<Vec<_>>().join(".")
 }
 
-fn quote(key: &str, value: &str) -> Result<String, String> {
+fn quote(key: &str, value: &str, dialect: Dialect) -> Result<String, String> {
     if value.contains(['\n', '\r', '\0']) {
         return Err(format!("the value of {key} holds a line end, which Dovecot's configuration can't express"));
     }
+    // 2.4 expands %{…} in every setting of a file, though not in those of -o.
+    let value = if dialect == Dialect::V24 { value.replace("%{", "%%{") } else { value.to_owned() };
     let mut quoted = String::with_capacity(value.len() + 2);
     quoted.push('"');
     for letter in value.chars() {

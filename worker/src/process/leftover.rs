@@ -109,13 +109,11 @@ async fn kill_families(mut families: Vec<Family>, patience: Duration, within: Du
 impl Family {
     /// SIGKILLs who lives, the guard only if told so. Gives those that lived at that moment.
     fn strike(&self, guard_too: bool) -> Vec<i32> {
-        let mut living = Vec::new();
-        if let Some(child) = self.record.child {
-            living = group_members(child, self.record.session);
-            if !living.is_empty() {
-                // Whoever is gone meanwhile is what is wanted.
-                let _ = killpg(Pid::from_raw(child.pid), Signal::SIGKILL);
-            }
+        let child = self.record.child;
+        let mut living = group_members(child, self.record.session);
+        if !living.is_empty() {
+            // Whoever is gone meanwhile is what is wanted.
+            let _ = killpg(Pid::from_raw(child.pid), Signal::SIGKILL);
         }
         let guard = self.record.guard;
         if guard.find().is_some_and(|stat| stat.lives()) {

@@ -59,18 +59,16 @@ pub(super) struct Record {
     /// The session of guard and child.
     pub(super) session: i32,
     pub(super) guard: Identity,
-    /// The child, which leads a group of its own; absent until it was forked.
-    pub(super) child: Option<Identity>,
+    /// The child, which leads a group of its own.
+    pub(super) child: Identity,
 }
 
 impl Record {
-    /// Writes the record in place of an older one, at once or not at all.
+    /// Writes the record. Where this is cut short the child's program never runs, so that a record that cannot be
+    /// read stands for nobody.
     pub(super) fn write(&self, path: &Path) -> io::Result<()> {
-        let draft = path.with_extension("new");
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-        file.write_all(&serde_json::to_vec(self)?)?;
-        drop(file);
-        fs::rename(&draft, path)
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+        file.write_all(&serde_json::to_vec(self)?)
     }
 
     /// Reads a record.

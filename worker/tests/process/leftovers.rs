@@ -93,7 +93,7 @@ async fn an_id_that_was_used_again_is_left_alone() {
 #[tokio::test]
 async fn rubbish_and_nothing_are_no_leftovers() {
     let bench = Bench::new();
-    fs::write(bench.dir.path().join("children/1.new"), "{\"boot").unwrap();
+    fs::write(bench.dir.path().join("children/1"), "{\"boot").unwrap();
     let nothing = Leftovers { found: 0, remaining: vec![] };
     assert_eq!(kill_leftovers(bench.dir.path(), PATIENCE).await.unwrap(), nothing);
     assert!(bench.records().is_empty());

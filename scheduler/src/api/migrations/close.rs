@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::State,
 };
 use dmf_shared::{domain::migration::Status, store::Closed};
 use serde_json::Value;
@@ -12,6 +12,7 @@ use crate::{
         auth::Customer,
         error::{ApiError, Result},
         record::record,
+        path::Path,
     },
     app::App,
 };

@@ -2,12 +2,12 @@
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::State,
 };
 use serde_json::Value;
 
 use crate::{
-    api::{auth::Customer, error::Result, record::record},
+    api::{auth::Customer, error::Result, path::Path, record::record},
     app::App,
 };
 

@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::State,
 };
 use serde_json::Value;
 
@@ -11,6 +11,7 @@ use crate::{
         auth::Customer,
         error::{ApiError, Result},
         record::record,
+        path::Path,
     },
     app::App,
 };

@@ -2,7 +2,7 @@
 
 /// Never from outside, whatever a worker allows: they run programs, load code, move logs or leave the user's
 /// own mail.
-const NEVER: [&str; 26] = [
+const NEVER: [&str; 25] = [
     "libexec_dir",
     "mail_plugin_dir",
     "plugin_dir",
@@ -13,7 +13,6 @@ const NEVER: [&str; 26] = [
     "log_path",
     "info_log_path",
     "debug_log_path",
-    "login_log_format*",
     "*_socket_path",
     "*_rawlog_dir",
     "*rawlog*",

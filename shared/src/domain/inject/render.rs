@@ -55,11 +55,6 @@ impl Item {
         self.injected.iter().any(|injected| injected.secret)
     }
 
-    /// The byte ranges of the text that were injected.
-    pub fn injected(&self) -> impl Iterator<Item = Range<usize>> {
-        self.injected.iter().map(|injected| injected.range.clone())
-    }
-
     /// The list that this item came from.
     pub const fn list(&self) -> Option<ListProperty> {
         self.list

@@ -1,18 +1,13 @@
 //! The settings of a doveadm command (`-o key=value`).
 
-use std::ops::Range;
-
 use dmf_shared::domain::{
     command::{HIDDEN, is_password_setting},
     command_rules::split_setting,
-    inject::{Item, RenderedOption},
+    inject::RenderedOption,
 };
 use secrecy::SecretString;
 
 use crate::doveadm::{secret_config::SecretSetting, version::Dialect};
-
-/// Settings in which 2.3 expands `%u` and the like.
-const EXPANDED_BY_23: [&str; 4] = ["imapc_user", "imapc_master_user", "pop3c_user", "pop3c_master_user"];
 
 /// What names the remote mailbox in either dialect.
 const REMOTE_23: [&str; 2] = ["mail", "mail_location"];
@@ -32,8 +27,8 @@ pub(super) struct Settings(Vec<Setting>);
 
 impl Settings {
     /// Reads `-o key=value` and `name value`; the rules have seen them.
-    pub(super) fn read(options: &[&RenderedOption], dialect: Dialect) -> Self {
-        Self(options.iter().map(|option| read(option, dialect)).collect())
+    pub(super) fn read(options: &[&RenderedOption]) -> Self {
+        Self(options.iter().map(|option| read(option)).collect())
     }
 
     /// The remote mailbox in the words of the dialect: 2.4 ignores `mail=imapc:` without a word.
@@ -131,41 +126,20 @@ impl Settings {
     }
 }
 
-fn read(option: &RenderedOption, dialect: Dialect) -> Setting {
+fn read(option: &RenderedOption) -> Setting {
     let text = option.value.expose();
     let (key, start) = if option.name.expose() == "-o" {
         split_setting(text).map_or((text, text.len()), |(key, _)| (key, key.len() + 1))
     } else {
         (option.name.expose(), 0)
     };
-    let value = escape(key, start, &option.value, dialect);
+    let value = text[start..].to_owned();
     let value = if option.value.is_secret() || is_password_setting(key) {
         Value::Secret(Some(value.into()))
     } else {
         Value::Plain(value)
     };
     Setting { key: key.to_owned(), value }
-}
-
-/// The value from byte `start` on, what was injected protected from Dovecot's own variables: 2.3 expands `%u` in
-/// user names, 2.4 `%{user}` everywhere.
-fn escape(key: &str, start: usize, item: &Item, dialect: Dialect) -> String {
-    let injected: Vec<Range<usize>> = item.injected().collect();
-    let is_injected = |at: usize| injected.iter().any(|range| range.contains(&at));
-    let text = item.expose();
-    let mut escaped = String::with_capacity(text.len() - start);
-    for (at, letter) in text[start..].char_indices().map(|(at, letter)| (at + start, letter)) {
-        let opens = letter == '%'
-            && match dialect {
-                Dialect::V23 => is_injected(at) && EXPANDED_BY_23.contains(&key),
-                Dialect::V24 => text[at + 1..].starts_with('{') && (is_injected(at) || is_injected(at + 1)),
-            };
-        if opens {
-            escaped.push('%');
-        }
-        escaped.push(letter);
-    }
-    escaped
 }
 
 /// The plugins with those that tell each mail.

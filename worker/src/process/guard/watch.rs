@@ -222,11 +222,6 @@ impl Guard {
     fn launch(&mut self, start: Start, input: &[u8], path: &std::path::Path) -> Result<(), LaunchFailure> {
         let Start { boot_id, name, child, deadline, .. } = start;
         let own = getpid().as_raw();
-        let session = getsid(None).map_err(failed(LaunchStep::Record))?.as_raw();
-        let guard = Identity::of(own).map_err(failed(LaunchStep::Record))?;
-        let mut record = Record { boot_id, name, session, guard, child: None };
-        record.write(path).map_err(failed(LaunchStep::Record))?;
-
         let (ours, theirs) = UnixStream::pair().map_err(failed(LaunchStep::Spawn))?;
         let family = spawn(theirs.into()).map_err(failed(LaunchStep::Spawn))?;
         let leader = family.leader();
@@ -234,7 +229,11 @@ impl Guard {
         let ward = self.ward.insert(Ward { family, launch: None, record: path.to_owned() });
         let link = ward.launch.insert(link?);
 
-        record.child = Some(Identity::of(leader).map_err(failed(LaunchStep::Record))?);
+        // Until it is told what to become, the process ends with this one by itself.
+        let session = getsid(None).map_err(failed(LaunchStep::Record))?.as_raw();
+        let guard = Identity::of(own).map_err(failed(LaunchStep::Record))?;
+        let leader = Identity::of(leader).map_err(failed(LaunchStep::Record))?;
+        let record = Record { boot_id, name, session, guard, child: leader };
         record.write(path).map_err(failed(LaunchStep::Record))?;
         link.send(&Launch { guard: own, deadline, child }, input).map_err(failed(LaunchStep::Describe))
     }

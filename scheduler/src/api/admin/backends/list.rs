@@ -2,12 +2,15 @@
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::State,
 };
 use serde_json::Value;
 
 use super::super::targets;
-use crate::{api::error::Result, app::App};
+use crate::{
+    api::{error::Result, path::Path},
+    app::App,
+};
 
 /// All workers, by target and name.
 pub async fn all(State(app): State<App>) -> Result<Json<Vec<Value>>> {

@@ -2,12 +2,12 @@
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::State,
 };
 use serde_json::Value;
 
 use crate::{
-    api::error::{ApiError, Result},
+    api::{error::{ApiError, Result}, path::Path},
     app::App,
 };
 

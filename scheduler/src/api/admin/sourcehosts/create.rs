@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::State,
     http::StatusCode,
 };
 use dmf_shared::store::NewSourcehost;
@@ -14,6 +14,7 @@ use crate::{
         error::{ApiError, Result},
         fields::Fields,
         json::JsonBody,
+        path::Path,
     },
     app::App,
 };

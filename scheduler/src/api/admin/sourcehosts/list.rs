@@ -2,12 +2,15 @@
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::State,
 };
 use serde_json::Value;
 
 use super::super::sources;
-use crate::{api::error::Result, app::App};
+use crate::{
+    api::{error::Result, path::Path},
+    app::App,
+};
 
 /// All source hosts of a Source with their use, by name.
 pub async fn list(State(app): State<App>, Path(source): Path<String>) -> Result<Json<Vec<Value>>> {

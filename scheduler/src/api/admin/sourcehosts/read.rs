@@ -2,13 +2,13 @@
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::State,
 };
 use serde_json::Value;
 
 use super::super::sources;
 use crate::{
-    api::error::{ApiError, Result},
+    api::{error::{ApiError, Result}, path::Path},
     app::App,
 };
 

@@ -2,11 +2,14 @@
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::State,
 };
 use serde_json::Value;
 
-use crate::{api::error::Result, app::App};
+use crate::{
+    api::{error::Result, path::Path},
+    app::App,
+};
 
 /// One target.
 pub async fn read(State(app): State<App>, Path(name): Path<String>) -> Result<Json<Value>> {

@@ -1,0 +1,91 @@
+//! Every route of the API, in one table: the router is built from it, and the authorization test reads it.
+
+use axum::{
+    Router,
+    handler::Handler,
+    http::Method,
+    middleware::from_fn_with_state,
+    routing::{self, MethodRouter},
+};
+
+use super::{
+    admin::{backends, sourcehosts, sources, targets},
+    auth, health, migrations,
+};
+use crate::app::App;
+
+/// Who may call a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// The admin, with HTTP Basic.
+    Admin,
+    /// A customer, with the API key of a Source.
+    Customer,
+    /// Everybody; what the answer tells may depend on credentials.
+    Everybody,
+}
+
+/// One route.
+#[derive(Debug)]
+pub struct Route {
+    /// Its method. GET answers HEAD too.
+    pub method: Method,
+    /// Its path, with `{name}` where a segment varies.
+    pub path: &'static str,
+    /// Who may call it.
+    pub access: Access,
+    handler: MethodRouter<App>,
+}
+
+/// All routes.
+pub fn routes() -> Vec<Route> {
+    use Access::{Admin, Customer, Everybody};
+    vec![
+        get(Everybody, "/health", health::health),
+        get(Admin, "/dmf/admin/api/v2/sources", sources::list::list),
+        post(Admin, "/dmf/admin/api/v2/sources", sources::create::create),
+        get(Admin, "/dmf/admin/api/v2/sources/{source}", sources::read::read),
+        get(Admin, "/dmf/admin/api/v2/sources/{source}/sourcehosts", sourcehosts::list::list),
+        post(Admin, "/dmf/admin/api/v2/sources/{source}/sourcehosts", sourcehosts::create::create),
+        get(Admin, "/dmf/admin/api/v2/sources/{source}/sourcehosts/{host}", sourcehosts::read::read),
+        get(Admin, "/dmf/admin/api/v2/targets", targets::list::list),
+        post(Admin, "/dmf/admin/api/v2/targets", targets::create::create),
+        get(Admin, "/dmf/admin/api/v2/targets/{target}", targets::read::read),
+        get(Admin, "/dmf/admin/api/v2/targets/{target}/backends", backends::list::of_target),
+        get(Admin, "/dmf/admin/api/v2/targets/{target}/backends/{name}", backends::read::read),
+        get(Admin, "/dmf/admin/api/v2/backends", backends::list::all),
+        post(Customer, "/dmf/api/v2/users/migrations", migrations::submit::submit),
+        get(Customer, "/dmf/api/v2/users/{source_uid}/migrations", migrations::history::history),
+        get(Customer, "/dmf/api/v2/users/{source_uid}/migrations/latest", migrations::latest::latest),
+        get(Customer, "/dmf/api/v2/users/{source_uid}/migrations/{id}", migrations::read::read),
+        put(
+            Customer,
+            "/dmf/api/v2/users/{source_uid}/migrations/close/latest/as/{status}",
+            migrations::close::close,
+        ),
+    ]
+}
+
+/// The routes as a router. Each has its check of credentials, also for methods that it does not have.
+pub fn router(app: &App) -> Router<App> {
+    routes().into_iter().fold(Router::new(), |router, Route { path, access, handler, .. }| {
+        let handler = match access {
+            Access::Admin => handler.layer(from_fn_with_state(app.clone(), auth::require_admin)),
+            Access::Customer => handler.layer(from_fn_with_state(app.clone(), auth::require_customer)),
+            Access::Everybody => handler,
+        };
+        router.route(path, handler)
+    })
+}
+
+fn get<H: Handler<T, App>, T: 'static>(access: Access, path: &'static str, handler: H) -> Route {
+    Route { method: Method::GET, path, access, handler: routing::get(handler) }
+}
+
+fn post<H: Handler<T, App>, T: 'static>(access: Access, path: &'static str, handler: H) -> Route {
+    Route { method: Method::POST, path, access, handler: routing::post(handler) }
+}
+
+fn put<H: Handler<T, App>, T: 'static>(access: Access, path: &'static str, handler: H) -> Route {
+    Route { method: Method::PUT, path, access, handler: routing::put(handler) }
+}

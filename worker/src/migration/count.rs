@@ -1,0 +1,59 @@
+//! Counting a mailbox. A count that fails is recorded and fails nothing.
+
+use dmf_shared::domain::{clock, outcome::Outcome};
+use tokio::time::Instant;
+
+use super::{
+    Gathered, Runner,
+    details::{Block, exit_text},
+    step::Interrupted,
+    until,
+};
+use crate::{doveadm::argv::Invocation, held::Held};
+
+/// What a count found over all mailboxes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Total {
+    /// Mails.
+    pub(super) messages: u64,
+    /// Bytes, with line ends counted as two.
+    pub(super) vsize: u64,
+}
+
+impl Runner {
+    /// Counts and records; `None` when the count failed.
+    pub(super) async fn count(
+        &self,
+        held: &Held,
+        invocation: &Invocation,
+        step: &str,
+        deadline: Instant,
+        gathered: &mut Gathered,
+    ) -> Result<Option<Total>, Interrupted> {
+        let (started, begun) = (self.clock.now(), Instant::now());
+        let timeout = until(deadline, self.settings.sync.count_timeout);
+        let ran = self.run_once(held, step, invocation, timeout).await?;
+        let outcome = ran.judgement.as_ref().map(|judgement| judgement.outcome);
+        let success = outcome == Some(Outcome::Success) && ran.fault.is_none();
+        let mut block = Block::default();
+        block.set("success", success).set("command", invocation.display());
+        if let Some(exit) = ran.exit {
+            block.set_exit(exit);
+        }
+        block.set("started", clock::to_text(started));
+        block.set("durationMs", u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX));
+        if !success {
+            let message = ran.judgement.as_ref().map(|judgement| judgement.message.clone());
+            let end = ran.exit.map_or_else(String::new, |exit| format!(" with {}", exit_text(exit)));
+            let why = ran.fault.or(message).unwrap_or_default();
+            tracing::warn!(step, why, "a count failed");
+            block.set("outcome", outcome.map_or("failed", Outcome::as_str));
+            block.set_errors(Some(format!("The count failed{end}. Reason: {why}")), &ran.stderr);
+        }
+        gathered.details.push(step, block);
+        Ok(ran.judgement.filter(|_| success).map(|judgement| Total {
+            messages: judgement.mailboxes.iter().filter_map(|mailbox| mailbox.messages).sum(),
+            vsize: judgement.mailboxes.iter().filter_map(|mailbox| mailbox.vsize).sum(),
+        }))
+    }
+}

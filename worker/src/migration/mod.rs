@@ -1,0 +1,162 @@
+//! One migration, step by step: plan, count, sync, count, count remote, record.
+
+mod count;
+mod details;
+mod plan;
+mod probe;
+mod record;
+mod step;
+mod sync;
+
+use std::{panic::AssertUnwindSafe, path::Path, sync::Arc, time::Duration};
+
+use dmf_shared::{
+    domain::{clock::Clock, migration::Status},
+    store::Counts,
+};
+use futures::FutureExt as _;
+use tokio::time::Instant;
+use tracing::Instrument as _;
+
+use self::{details::Details, plan::Plan, step::Interrupted, sync::Synced};
+use crate::{
+    doveadm::argv::DoveadmSetup,
+    held::{Held, Stop},
+    lessor::Claimant,
+    process::{RunAs, Supervisor},
+    settings::{self, Settings},
+};
+
+pub use probe::Error as ProbeError;
+
+/// What runs migrations.
+#[derive(Debug)]
+pub struct Runner {
+    claimant: Arc<Claimant>,
+    settings: Settings,
+    supervisor: Supervisor,
+    setup: DoveadmSetup,
+    run_as: Option<RunAs>,
+    clock: Clock,
+}
+
+/// How the steps ended.
+#[derive(Debug)]
+enum Ended {
+    /// With this result.
+    Finished(Status),
+    /// They were told to stop.
+    Stopped(Stop),
+    /// The lease was lost: nothing more may run, and nothing is recorded.
+    Lost,
+}
+
+/// Everything that a migration gathers on its way.
+#[derive(Debug, Default)]
+struct Gathered {
+    details: Details,
+    counts: Counts,
+    attempt: u32,
+}
+
+/// Why a worker can't run migrations.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The user that doveadm should run as.
+    #[error("{0}")]
+    User(String),
+    /// Child processes can't be supervised.
+    #[error("child processes can't be supervised")]
+    Supervisor(#[source] crate::process::Error),
+    /// doveadm does not answer.
+    #[error("doveadm can't be used")]
+    Probe(#[from] ProbeError),
+}
+
+impl Runner {
+    /// Looks at the doveadm of this machine and makes ready to run it.
+    pub async fn new(claimant: Arc<Claimant>, settings: Settings, state_dir: &Path) -> Result<Self, StartError> {
+        let run_as = settings::run_as(settings.doveadm.user.as_deref()).map_err(StartError::User)?;
+        let supervisor = Supervisor::new("/proc/self/exe", state_dir).map_err(StartError::Supervisor)?;
+        let setup = probe::setup(&supervisor, &settings.doveadm).await?;
+        tracing::info!(
+            version = setup.version.text,
+            dialect = %setup.version.dialect(),
+            "doveadm found"
+        );
+        Ok(Self { claimant, settings, supervisor, setup, run_as, clock: Clock::system() })
+    }
+
+    /// Runs a migration to its end and gives its lease up, whatever happens.
+    pub async fn run(&self, held: Arc<Held>) {
+        let span = tracing::info_span!("migration", job = held.name());
+        async {
+            let mut gathered = Gathered { attempt: held.claimed.attempt, ..Gathered::default() };
+            tracing::info!(
+                user = held.claimed.user.source_uid,
+                phase = held.claimed.phase.as_str(),
+                waited_ms = held.claimed.waited_ms,
+                "migration started"
+            );
+            let steps = AssertUnwindSafe(self.steps(&held, &mut gathered)).catch_unwind();
+            let ended = steps.await.unwrap_or_else(|_| {
+                tracing::error!("the migration ended in a panic, handing it back");
+                Ended::Stopped(Stop::HandBack)
+            });
+            self.settle(&held, ended, gathered).await;
+        }
+        .instrument(span)
+        .await;
+    }
+
+    async fn steps(&self, held: &Held, gathered: &mut Gathered) -> Ended {
+        match self.try_steps(held, gathered).await {
+            Ok(status) => Ended::Finished(status),
+            Err(Interrupted::LeaseLost) => Ended::Lost,
+            Err(Interrupted::Stopped) => Ended::Stopped(held.stop_reason().unwrap_or(Stop::HandBack)),
+        }
+    }
+
+    async fn try_steps(&self, held: &Held, gathered: &mut Gathered) -> Result<Status, Interrupted> {
+        let plan = match Plan::make(&self.settings, &self.setup, &held.claimed) {
+            Ok(plan) => plan,
+            Err(refused) => {
+                gathered.details.push("dsync", refused.block());
+                return Ok(Status::Failure);
+            }
+        };
+        let deadline = Instant::now() + self.settings.sync.timeout;
+        if self.settings.count.local_pre {
+            self.count(held, &plan.local_count, "count local mailbox pre sync", deadline, gathered).await?;
+        }
+        if self.sync(held, &plan.sync, deadline, gathered).await? == Synced::No {
+            return Ok(Status::Failure);
+        }
+        if self.settings.count.local_post {
+            let name = "count local mailbox post sync";
+            if let Some(total) = self.count(held, &plan.local_count, name, deadline, gathered).await? {
+                gathered.counts.target_message_count = Some(total.messages);
+                gathered.counts.target_mailbox_size = Some(total.vsize);
+            }
+        }
+        if self.settings.count.remote {
+            let total = match &plan.remote_count {
+                Ok(count) => self.count(held, count, "count remote mailbox", deadline, gathered).await?,
+                Err(refused) => {
+                    gathered.details.push("count remote mailbox", refused.block());
+                    None
+                }
+            };
+            if let Some(total) = total {
+                gathered.counts.source_message_count = Some(total.messages);
+                gathered.counts.source_mailbox_size = Some(total.vsize);
+            }
+        }
+        Ok(Status::Success)
+    }
+}
+
+/// Time until `deadline`, at most `longest`.
+fn until(deadline: Instant, longest: Duration) -> Duration {
+    deadline.saturating_duration_since(Instant::now()).min(longest)
+}

@@ -1,0 +1,117 @@
+//! One run of one command under its guard, judged.
+
+use std::time::Duration;
+
+use dmf_shared::domain::migration::Phase;
+use secrecy::{ExposeSecret as _, SecretSlice};
+
+use super::Runner;
+use crate::{
+    doveadm::{
+        argv::Invocation,
+        judge::{JudgeInput, Judgement, judge},
+        mail_log::{StderrReader, StderrReading},
+    },
+    held::Held,
+    process::{Cause, EnvVar, Error, Exit, Limits, Spec},
+};
+
+/// Most bytes of standard output that are kept: a status of some ten thousand mailboxes.
+const STDOUT_LIMIT: usize = 16 << 20;
+
+/// The whole environment of doveadm.
+const ENVIRONMENT: [(&str, &str); 2] =
+    [("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"), ("LC_ALL", "C.UTF-8")];
+
+/// Why a step did not come to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Interrupted {
+    /// The lease was lost; the child is dead.
+    LeaseLost,
+    /// The migration was told to stop; the child is dead.
+    Stopped,
+}
+
+/// What a run that ended left.
+#[derive(Debug)]
+pub(super) struct Ran {
+    /// How it ended; `None` when the child could not be run to its end.
+    pub(super) exit: Option<Exit>,
+    /// Why it could not, or that its time was over.
+    pub(super) fault: Option<String>,
+    /// The verdict; `None` when there is nothing to judge.
+    pub(super) judgement: Option<Judgement>,
+    /// What was read from standard error.
+    pub(super) stderr: StderrReading,
+}
+
+impl Runner {
+    /// Runs one command. Returns only when no process of it is left.
+    pub(super) async fn run_once(
+        &self,
+        held: &Held,
+        step: &str,
+        invocation: &Invocation,
+        timeout: Duration,
+    ) -> Result<Ran, Interrupted> {
+        let mut reader = StderrReader::new();
+        let limits = Limits::new(held.clock(), timeout, held.stop_token());
+        let spec = self.spec(held, step, invocation);
+        let ran = self.supervisor.run(spec, limits, &mut |bytes| reader.feed(bytes)).await;
+        let stderr = reader.finish();
+        match ran {
+            Ok(finished) => match finished.cause {
+                Cause::LeaseLost => Err(Interrupted::LeaseLost),
+                Cause::Cancelled => Err(Interrupted::Stopped),
+                cause @ (Cause::Natural | Cause::TimedOut) => {
+                    let judgement =
+                        judge_run(invocation, finished.exit, &stderr, &finished.stdout, held.claimed.phase);
+                    let fault = (cause == Cause::TimedOut).then(|| "its time was over, so it was ended".to_owned());
+                    Ok(Ran { exit: Some(finished.exit), fault, judgement: Some(judgement), stderr })
+                }
+            },
+            Err(Error::NotStarted { cause: Cause::LeaseLost }) => Err(Interrupted::LeaseLost),
+            Err(Error::NotStarted { .. }) => Err(Interrupted::Stopped),
+            Err(error) => {
+                let fault = full_text(&error);
+                tracing::error!(step, fault, "the command could not be run to its end");
+                Ok(Ran { exit: None, fault: Some(fault), judgement: None, stderr })
+            }
+        }
+    }
+
+    fn spec(&self, held: &Held, step: &str, invocation: &Invocation) -> Spec {
+        let stdin = invocation.stdin_config.as_ref();
+        Spec {
+            args: invocation.args.clone(),
+            env: ENVIRONMENT.map(|(name, value)| EnvVar::new(name, value.to_owned())).into(),
+            run_as: self.run_as,
+            stdin: stdin.map(|text| SecretSlice::from(text.expose_secret().as_bytes().to_vec())),
+            stdout_limit: STDOUT_LIMIT,
+            ..Spec::new(format!("{} {step}", held.name()), &invocation.program)
+        }
+    }
+}
+
+fn judge_run(
+    invocation: &Invocation,
+    exit: Exit,
+    stderr: &StderrReading,
+    stdout: &[u8],
+    phase: Phase,
+) -> Judgement {
+    judge(JudgeInput {
+        end: exit.into(),
+        stderr,
+        stdout,
+        kind: invocation.kind,
+        success_code: invocation.success_code,
+        phase: Some(phase),
+        master_user: invocation.master_user,
+    })
+}
+
+fn full_text(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
