@@ -40,13 +40,13 @@ pub fn router(app: App) -> Router {
     let routes = routes::router(&app)
         .fallback(auth::unknown_url)
         .layer(DefaultBodyLimit::max(json::BODY_LIMIT))
+        .layer(CatchPanicLayer::custom(trace::panicked))
+        .layer(from_fn(deadline::answer_in_time))
         .layer(from_fn(trace::in_span))
         .with_state(app);
     // Around the routes as a whole: a layer of theirs would not see the `Allow` of a 405.
     Router::new()
         .fallback_service(routes)
-        .layer(CatchPanicLayer::custom(trace::panicked))
-        .layer(from_fn(deadline::answer_in_time))
         .layer(from_fn(error::render))
         .layer(PropagateRequestIdLayer::new(request_id.clone()))
         .layer(SetRequestIdLayer::new(request_id, MakeRequestUuid))

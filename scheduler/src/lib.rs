@@ -4,6 +4,8 @@
 pub mod api;
 pub mod app;
 pub mod health;
+pub mod reaper;
 pub mod rebuild;
+pub mod reconciler;
 pub mod relay;
 pub mod settings;

@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use dmf_scheduler::{
     app::{self, App},
-    health, relay,
+    health, reaper, reconciler, relay,
     settings::Settings,
 };
 use dmf_shared::{
@@ -73,7 +73,10 @@ async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
         api_key_header: settings.api_key_header.clone(),
         relay: wake.clone(),
     };
-    lifecycle.spawn("relay", relay::run(store.clone(), queue, wake, lifecycle.soft().clone()));
+    let stop = || lifecycle.soft().clone();
+    lifecycle.spawn("relay", relay::run(store.clone(), queue.clone(), wake.clone(), stop()));
+    lifecycle.spawn("reaper", reaper::run(store.clone(), queue.clone(), settings.reaper, wake, stop()));
+    lifecycle.spawn("reconciler", reconciler::run(store.clone(), queue, stop()));
     let serve = axum::serve(listener, app::router(app))
         .with_graceful_shutdown(lifecycle.soft().clone().cancelled_owned());
     let life = lifecycle.clone();

@@ -9,9 +9,9 @@ use apalis_core::{
     task::builder::TaskBuilder,
 };
 use dmf_shared::{
-    domain::migration::Status,
-    queue::{self, Host, Job, JobState, Producer, Queue},
-    store::{self, HostRow, JobRow, Store},
+    domain::{ids::BackendId, migration::Status},
+    queue::{self, Control, Host, Job, JobState, Producer, Queue},
+    store::{self, Batch, HostRow, JobRow, Store, Wanted},
 };
 use futures::stream;
 use tokio::sync::Notify;
@@ -59,7 +59,7 @@ pub fn host(row: &HostRow) -> Host {
 pub fn job(row: &JobRow) -> Option<Job> {
     let state = match row.status {
         Status::Scheduled => JobState::Ready { after: Duration::from_millis(row.wait_ms) },
-        _ if row.leased || !row.status.is_terminal() => return None,
+        _ if row.lease.is_some() || !row.status.is_terminal() => return None,
         _ => JobState::Ended,
     };
     Some(Job {
@@ -70,6 +70,21 @@ pub fn job(row: &JobRow) -> Option<Job> {
         host: row.host,
         priority: row.priority,
     })
+}
+
+/// What the workers are told at once: orders to them, and to kill what was cancelled or closed.
+fn controls(batch: &Batch) -> Vec<(BackendId, Control)> {
+    let looks = batch.backends.iter().map(|backend| (*backend, Control::Look));
+    let kills = batch.jobs.iter().filter_map(|row| {
+        let lease = row.lease?;
+        let control = match lease.wanted {
+            Wanted::Run => return None,
+            Wanted::Cancel => Control::Cancel(row.job, lease.epoch),
+            Wanted::Close => Control::Close(row.job, lease.epoch),
+        };
+        Some((lease.backend, control))
+    });
+    looks.chain(kills).collect()
 }
 
 /// Relays until `stop`. Woken by `wake` after a commit in this process, and polling besides.
@@ -114,6 +129,7 @@ pub async fn relay_all(store: &Store, queue: &Queue) -> Result<(), Error> {
         }
         let hosts: Vec<Host> = batch.hosts.iter().map(host).collect();
         queue.set_hosts(&hosts).await?;
+        queue.send_control(&controls(&batch)).await?;
         let tasks = batch.jobs.iter().filter_map(job).map(|job| TaskBuilder::new(job).build());
         let tasks: Vec<_> = tasks.collect();
         producer.push_all(stream::iter(tasks)).await?;

@@ -4,14 +4,14 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use axum::http::HeaderName;
 use dmf_shared::{
-    config::{DataSource, Environment, Errors, Properties, Reader, Sources, Warning},
+    config::{DataSource, Environment, Errors, LeaseTimes, Properties, Reader, Sources, Warning},
     crypto::KeyRing,
     ops::telemetry::TelemetrySettings,
     queue,
 };
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::api::auth::Admin;
+use crate::{api::auth::Admin, reaper};
 
 /// Where the settings are when no file is named: the manual's path, then the working directory.
 const CANDIDATES: [&str; 2] = ["/opt/open-xchange/dmf/scheduler/etc/dmf-scheduler.yml", "dmf-scheduler.yml"];
@@ -49,6 +49,8 @@ pub struct Settings {
     pub keys: KeyRing,
     /// What the disk space indicator of the health report looks at.
     pub disk_space: DiskSpace,
+    /// What takes back the leases of lost workers.
+    pub reaper: reaper::Settings,
     /// Logging.
     pub telemetry: TelemetrySettings,
     /// How long requests and duties may take to end after SIGTERM.
@@ -88,6 +90,7 @@ impl Settings {
             path: reader.path("endpoints.health.disk-space.path").unwrap_or_else(|| PathBuf::from(".")),
             threshold_bytes: reader.size("endpoints.health.disk-space.threshold", 10 << 20, 0..=u64::MAX),
         };
+        let reaper = reaper(&mut reader);
         let telemetry = TelemetrySettings::read(&mut reader);
         let grace = reader.duration(
             "dmf.scheduler.shutdown.grace",
@@ -98,7 +101,7 @@ impl Settings {
         // A missing data source is a fault, so it is there once nothing was wrong.
         let Some(database) = database else { return Err(Errors(Vec::new())) };
         Ok((
-            Self { listen, admin, api_key_header, database, queue, keys, disk_space, telemetry, grace },
+            Self { listen, admin, api_key_header, database, queue, keys, disk_space, reaper, telemetry, grace },
             warnings,
         ))
     }
@@ -115,6 +118,16 @@ fn listen(reader: &mut Reader<'_>) -> SocketAddr {
         .parsed("micronaut.server.host", "an IP address", |text| text.trim().parse().ok())
         .unwrap_or_else(|| std::net::IpAddr::from([0, 0, 0, 0]));
     SocketAddr::new(host, reader.port("micronaut.server.port", 8080))
+}
+
+fn reaper(reader: &mut Reader<'_>) -> reaper::Settings {
+    let silence = LeaseTimes::read(reader).silence;
+    let secs = Duration::from_secs;
+    reaper::Settings {
+        poll: reader.duration("dmf.lease.poll", secs(5).min(silence / 4).max(secs(1)), secs(1)..=silence / 2),
+        silence,
+        max_losses: reader.number("dmf.lease.max-losses", 3, 1..=100),
+    }
 }
 
 fn admin(reader: &mut Reader<'_>) -> Option<Admin> {

@@ -12,6 +12,7 @@
 --   proposals           zset    member -> visibility deadline (ms)
 --   delayed:<t>         zset    '<p>:<h>:<member>' -> time at which it becomes ready (ms)
 --   seq, pass           string  counters
+--   lead:<duty>         string  who has a duty, expires when that dies
 -- Channels: wake:<t> when a host enters a ring of t or t has a new earliest delay; wake after a rebuild.
 -- A member is '<source id>:<journal id>'.
 local P = ARGV[1]
@@ -74,9 +75,10 @@ local function forget_empty(tp, h)
 end
 
 -- Makes a job ready without looking at the rings; a job that is ready already keeps its place.
+-- Returns 1 when it was not ready before.
 local function enqueue(member, t, p, h, seq)
-  call('ZADD', P .. 'q:' .. t .. ':' .. p .. ':' .. h, 'NX', seq, member)
   call('SADD', P .. 'hq:' .. h, t .. ':' .. p)
+  return call('ZADD', P .. 'q:' .. t .. ':' .. p .. ':' .. h, 'NX', seq, member)
 end
 
 -- Takes a job out of a ready queue, if it is there.
@@ -84,10 +86,12 @@ local function dequeue(member, t, p, h)
   if call('ZREM', P .. 'q:' .. t .. ':' .. p .. ':' .. h, member) == 1 then forget_empty(t .. ':' .. p, h) end
 end
 
+-- Returns 1 when it was not delayed before.
 local function delay(member, t, p, h, due)
   local key, entry = P .. 'delayed:' .. t, p .. ':' .. h .. ':' .. member
-  call('ZADD', key, due, entry)
+  local added = call('ZADD', key, due, entry)
   if call('ZRANK', key, entry) == 0 then call('PUBLISH', P .. 'wake:' .. t, '1') end
+  return added
 end
 
 local function undelay(member, t, h)

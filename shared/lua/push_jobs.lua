@@ -2,13 +2,13 @@
 -- KEYS: gen. ARGV: P, rebuild token or '', then for each migration seven: member, what
 -- ('ready': waits for a worker; 'running': a worker holds its lease; 'ended': neither),
 -- epoch of the row, target, priority (1 or 0), host, milliseconds until it may start.
--- Returns 1, or 'REBUILD'. Cost: O(log n) for each migration.
+-- Returns how many became ready or delayed that were not, or 'REBUILD'. Cost: O(log n) for each migration.
 if not usable(ARGV[2]) then return 'REBUILD' end
 if ARGV[2] ~= '' then call('PEXPIRE', P .. 'rebuild', 30000) end
 local count = (#ARGV - 2) / 7
 local seq = call('INCRBY', P .. 'seq', count) - count
 local now = now_ms()
-local touched = {}
+local touched, added = {}, 0
 for i = 0, count - 1 do
   local b = 3 + i * 7
   local member, what, epoch = ARGV[b], ARGV[b + 1], tonumber(ARGV[b + 2])
@@ -40,12 +40,12 @@ for i = 0, count - 1 do
     undelay(member, t, h)
     if wait > 0 then
       dequeue(member, t, p, h)
-      delay(member, t, p, h, now + wait)
+      added = added + delay(member, t, p, h, now + wait)
     else
-      enqueue(member, t, p, h, seq)
+      added = added + enqueue(member, t, p, h, seq)
       touched[h] = true
     end
   end
 end
 for h in pairs(touched) do refresh(h) end
-return 1
+return added

@@ -95,9 +95,9 @@ CREATE TABLE leases (
 -- "Look at this id": written in the transaction that changes the row, read by the relay.
 CREATE TABLE outbox (
     id        BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
-    kind      ENUM('MIGRATION', 'SOURCEHOST') NOT NULL,
-    -- 0 for a source host.
+    kind      ENUM('MIGRATION', 'SOURCEHOST', 'BACKEND') NOT NULL,
+    -- 0 unless it is a migration.
     source_id INT UNSIGNED NOT NULL,
-    -- Journal id or source host id.
+    -- Id of the journal row, the source host or the backend.
     ref_id    BIGINT UNSIGNED NOT NULL
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4;

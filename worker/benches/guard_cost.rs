@@ -38,7 +38,7 @@ async fn measure(run: impl AsyncFn() -> anyhow::Result<()>) -> anyhow::Result<Co
     for _ in 0..CHILDREN {
         run().await?;
     }
-    Ok(Cost { cpu: (cpu()? - cpu_before) / CHILDREN, elapsed: begun.elapsed() / CHILDREN })
+    Ok(Cost { cpu: cpu()?.saturating_sub(cpu_before) / CHILDREN, elapsed: begun.elapsed() / CHILDREN })
 }
 
 async fn run_directly() -> anyhow::Result<()> {
@@ -48,7 +48,7 @@ async fn run_directly() -> anyhow::Result<()> {
 }
 
 async fn run_guarded(supervisor: &Supervisor, lease: &LeaseClock) -> anyhow::Result<()> {
-    let limits = Limits::new(lease.clone(), Duration::from_secs(60), CancellationToken::new());
+    let limits = Limits::new(lease.clone(), Duration::from_mins(1), CancellationToken::new());
     let finished = supervisor.run(Spec::new("bench", "/bin/true"), limits, &mut |_| {}).await?;
     ensure!(finished.exit == Exit::Code(0), "{:?}", finished.exit);
     Ok(())
@@ -71,7 +71,7 @@ fn print(name: &str, rounds: &[Cost]) -> anyhow::Result<()> {
 async fn main() -> anyhow::Result<()> {
     let state = tempfile::tempdir()?;
     let supervisor = Supervisor::new(env!("CARGO_BIN_EXE_dmf-worker"), state.path())?;
-    let (_handle, lease) = LeaseClock::channel(Deadline::after(Duration::from_secs(3600)));
+    let (_handle, lease) = LeaseClock::channel(Deadline::after(Duration::from_hours(1)));
     let (mut direct, mut guarded) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         direct.push(measure(run_directly).await?);

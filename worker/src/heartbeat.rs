@@ -8,6 +8,7 @@ use dmf_shared::{
     queue::Queue,
     store::{BackendState, HandBack, HeldLease, Holder, Source, Store, Wanted, WorkerHeartbeat},
 };
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -36,6 +37,8 @@ pub struct Heartbeat {
     pub claimant: Arc<Claimant>,
     /// How often.
     pub rhythm: Rhythm,
+    /// Notified when something is wanted now: then it beats at once.
+    pub look: Arc<Notify>,
 }
 
 impl Heartbeat {
@@ -47,6 +50,10 @@ impl Heartbeat {
         loop {
             tokio::select! {
                 _ = interval.tick() => self.beat().await,
+                () = self.look.notified() => {
+                    self.beat().await;
+                    interval.reset();
+                }
                 () = stop.cancelled() => return,
             }
         }

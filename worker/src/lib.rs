@@ -5,6 +5,7 @@ pub mod heartbeat;
 pub mod held;
 pub mod lessor;
 pub mod migration;
+pub mod orders;
 pub mod process;
 pub mod registration;
 pub mod runtime;

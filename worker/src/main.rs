@@ -92,7 +92,7 @@ async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
     let (rhythm, grace) = (settings.rhythm, settings.grace);
     let runner = Runner::new(claimant.clone(), settings, state.path()).await?;
     let runtime = Runtime {
-        heartbeat: Heartbeat { claimant: claimant.clone(), rhythm },
+        heartbeat: Heartbeat { claimant: claimant.clone(), rhythm, look: Arc::default() },
         runner: Arc::new(runner),
         claimant,
         wake,

@@ -17,6 +17,7 @@ use crate::{
     held::Held,
     lessor::Claimant,
     migration::Runner,
+    orders,
 };
 
 /// More handlers than apalis is ever to run; the real limit is that of the lease table, which the API
@@ -56,6 +57,8 @@ impl Runtime {
     pub async fn run(self, lifecycle: Lifecycle) {
         let beating = CancellationToken::new();
         let claimant = self.claimant.clone();
+        let orders = orders::obey(claimant.clone(), self.heartbeat.look.clone(), beating.clone());
+        lifecycle.spawn("orders", orders);
         let beats = lifecycle.spawn("heartbeat", self.heartbeat.run(beating.clone()));
         let drain = lifecycle.spawn("drain", drain(lifecycle.clone(), claimant.clone(), self.grace));
         let worked = work(claimant.queue.clone(), claimant.clone(), self.runner, self.wake, &lifecycle).await;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use dmf_shared::{
-    config::{DataSource, Environment, Errors, Properties, Reader, Sources, Warning},
+    config::{DataSource, Environment, Errors, LeaseTimes, Properties, Reader, Sources, Warning},
     crypto::KeyRing,
     domain::{command::Command, retry::RetryPolicy},
     ops::telemetry::TelemetrySettings,
@@ -213,13 +213,13 @@ fn name(reader: &mut Reader<'_>) -> String {
 }
 
 fn rhythm(reader: &mut Reader<'_>) -> Rhythm {
-    let secs = Duration::from_secs;
-    let every = reader.duration("dmf.lease.heartbeat", secs(10), secs(1)..=secs(60));
-    let lease = reader.duration("dmf.lease.deadline", secs(45), secs(3)..=secs(600));
-    if lease < every * 3 {
-        reader.reject("dmf.lease.deadline", "must be at least three times dmf.lease.heartbeat");
+    let times = LeaseTimes::read(reader);
+    Rhythm {
+        every: times.heartbeat,
+        lease: times.deadline,
+        timeout: times.heartbeat.mul_f64(0.8),
+        claim_timeout: Duration::from_secs(20).min(times.deadline / 2),
     }
-    Rhythm { every, lease, timeout: every.mul_f64(0.8), claim_timeout: secs(20).min(lease / 2) }
 }
 
 fn sync(reader: &mut Reader<'_>) -> SyncSettings {

@@ -185,6 +185,17 @@ impl Lab {
         )
     }
 
+    /// Has a process group that the caller started die with this lab, however the lab's process ends. The caller
+    /// kills it in the ordinary case, and calls [`Lab::release`] when it has.
+    pub fn guard(&self, group: i32) -> Result<()> {
+        self.home.guard(group)
+    }
+
+    /// Forgets a process group of [`Lab::guard`], whose number the system may give to others from now on.
+    pub fn release(&self, group: i32) {
+        self.home.release(group);
+    }
+
     /// Leaves all servers running and all files in place when this process ends. Returns the directory; who
     /// wants them gone kills the process groups of [`Lab::describe`] and removes it.
     pub fn keep(self) -> PathBuf {

@@ -50,5 +50,6 @@ pub use lab::{Builder, Lab};
 pub use mail::{Folders, MailboxTruth, Seed, Seeded};
 pub use mariadb::MariaDb;
 pub use poll::poll_until;
+pub use ports::Port;
 pub use proxy::{Event, EventKind, Proxy};
 pub use redis::{Persistence, Redis};

@@ -15,7 +15,7 @@ const COUNT: u16 = 12_000;
 /// A loopback port that no other lab of this user takes for as long as this value lives, also while nothing
 /// listens on it (a server that is stopped, a proxy that is cut).
 #[derive(Debug)]
-pub(crate) struct Port {
+pub struct Port {
     number: u16,
     /// Holds the lock on the byte of this port's number; the system drops it with the process.
     _lock: File,
@@ -23,7 +23,10 @@ pub(crate) struct Port {
 
 impl Port {
     /// Reserves a free port.
-    pub(crate) fn reserve() -> Result<Self> {
+    ///
+    /// # Errors
+    /// No port is free.
+    pub fn reserve() -> Result<Self> {
         let start =
             u16::try_from(RandomState::new().hash_one(std::process::id()) % u64::from(COUNT)).unwrap_or(0);
         for i in 0..COUNT {
@@ -40,7 +43,7 @@ impl Port {
     }
 
     /// The number of the port.
-    pub(crate) fn number(&self) -> u16 {
+    pub fn number(&self) -> u16 {
         self.number
     }
 }

@@ -2,7 +2,7 @@
 
 use axum::{
     extract::{FromRequestParts, Request, State},
-    http::{HeaderMap, header, request::Parts},
+    http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts},
     middleware::Next,
     response::Response,
 };
@@ -41,10 +41,17 @@ pub fn is_admin(app: &App, headers: &HeaderMap) -> bool {
     admin.matches(&username, &password)
 }
 
+/// The value of a header that stands there once; two are no credentials, since others on the way may
+/// have looked at the other one.
+fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h HeaderValue> {
+    let mut values = headers.get_all(name).iter();
+    values.next().filter(|_| values.next().is_none())
+}
+
 /// User and password of an `Authorization: Basic` header.
 fn basic_credentials(headers: &HeaderMap) -> Option<(String, String)> {
-    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, encoded) = value.split_once(' ')?;
+    let value = single(headers, &header::AUTHORIZATION)?;
+    let (scheme, encoded) = value.to_str().ok()?.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;
     }
@@ -61,20 +68,27 @@ pub async fn require_admin(State(app): State<App>, request: Request, next: Next)
 
 /// The Source of the request's API key, if it has a valid one.
 async fn source_of_key(app: &App, headers: &HeaderMap) -> Result<Option<Source>> {
-    let Some(key) = headers.get(&app.api_key_header) else { return Ok(None) };
+    let Some(key) = single(headers, &app.api_key_header) else { return Ok(None) };
     let Ok(key) = key.to_str() else { return Ok(None) };
     Ok(app.store.source_by_api_key(hash_api_key(key)).await?)
 }
 
+/// Middleware before every customer route; handlers get the [`Customer`] from it.
+pub async fn require_customer(State(app): State<App>, mut request: Request, next: Next) -> Result<Response> {
+    let source = source_of_key(&app, request.headers()).await?.ok_or_else(ApiError::unauthorized)?;
+    request.extensions_mut().insert(Customer(source));
+    Ok(next.run(request).await)
+}
+
 /// A customer: the Source that the API key belongs to.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Customer(pub Source);
 
-impl FromRequestParts<App> for Customer {
+impl<S: Send + Sync> FromRequestParts<S> for Customer {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
-        source_of_key(app, &parts.headers).await?.map(Self).ok_or_else(ApiError::unauthorized)
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
+        parts.extensions.get().cloned().ok_or_else(ApiError::unauthorized)
     }
 }
 

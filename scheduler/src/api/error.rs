@@ -45,6 +45,16 @@ impl ApiError {
         Self::new(StatusCode::UNAUTHORIZED, "Valid credentials are required")
     }
 
+    /// 500: a fault of this program, told to the log.
+    pub fn internal() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal error, see the log of the scheduler")
+    }
+
+    /// 503 with `Retry-After`: MariaDB is away, or too slow.
+    pub fn unavailable() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "The database is not available, try again later")
+    }
+
     /// 404 for a thing that is not there, or not the caller's.
     pub fn not_found(what: impl AsRef<str>) -> Self {
         Self::new(StatusCode::NOT_FOUND, format!("{} not found", what.as_ref()))
@@ -60,10 +70,10 @@ impl From<store::Error> for ApiError {
     fn from(error: store::Error) -> Self {
         if error.is_transient() {
             tracing::warn!(error = &error as &dyn std::error::Error, "a request failed");
-            Self::new(StatusCode::SERVICE_UNAVAILABLE, "The database is not available, try again later")
+            Self::unavailable()
         } else {
             tracing::error!(error = &error as &dyn std::error::Error, "a request failed");
-            Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal error, see the log of the scheduler")
+            Self::internal()
         }
     }
 }
@@ -92,6 +102,10 @@ pub async fn render(request: Request, next: Next) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let mut response = next.run(request).await;
     let status = response.status();
+    if status != StatusCode::METHOD_NOT_ALLOWED {
+        // The router sets it also where the check of credentials answered: it would tell which routes exist.
+        response.headers_mut().remove(header::ALLOW);
+    }
     let errors = match response.extensions_mut().remove::<ApiError>() {
         Some(error) => error.errors,
         None if status == StatusCode::METHOD_NOT_ALLOWED => {

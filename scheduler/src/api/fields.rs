@@ -5,12 +5,13 @@ use dmf_shared::domain::{
     command_rules::{self, Rules, Stage},
     inject::CommandTemplate,
 };
+use secrecy::SecretString;
 use serde_json::{Map, Value};
 
 use super::error::{ApiError, Result};
 
-/// The fields of a JSON object. Each is taken once; what is left at the end is unknown.
-#[derive(Debug)]
+/// The fields of a JSON object. Each is taken once; what is left at the end is unknown. Without `Debug`,
+/// since one may hold a password.
 pub struct Fields {
     object: Map<String, Value>,
     known: Vec<&'static str>,
@@ -22,6 +23,8 @@ pub struct Fields {
 pub enum Given<T> {
     /// Nothing.
     Absent,
+    /// Something that the field can't hold; it is noted.
+    Refused,
     /// `null`: clear it.
     Null,
     /// This value.
@@ -32,7 +35,7 @@ impl<T> Given<T> {
     /// `None` when it was not said, `Some(None)` for null.
     pub fn nested(self) -> Option<Option<T>> {
         match self {
-            Self::Absent => None,
+            Self::Absent | Self::Refused => None,
             Self::Null => Some(None),
             Self::Value(value) => Some(Some(value)),
         }
@@ -42,13 +45,19 @@ impl<T> Given<T> {
     pub fn value(self) -> Option<T> {
         match self {
             Self::Value(value) => Some(value),
-            Self::Absent | Self::Null => None,
+            Self::Absent | Self::Refused | Self::Null => None,
         }
     }
 }
 
 /// Longest text that a field may hold unless it says otherwise, in bytes.
 const TEXT_LIMIT: usize = 255;
+/// Longest secret, in bytes.
+const SECRET_LIMIT: usize = 1024;
+/// Most errors that one answer holds: a body of 1 MiB can hold very many wrong fields.
+const ERROR_LIMIT: usize = 100;
+/// How much of the name of an unknown field is looked at, in characters.
+const NAME_LIMIT: usize = 64;
 
 impl Fields {
     /// The fields of this object.
@@ -61,12 +70,23 @@ impl Fields {
         self.errors.push(format!("{field}: {}", wrong.as_ref()));
     }
 
-    fn take(&mut self, field: &'static str) -> Given<Value> {
+    /// Takes a field and reads what stands there, unless it is null; `Err` is all that is wrong with it.
+    fn take<T>(
+        &mut self,
+        field: &'static str,
+        read: impl FnOnce(&Value) -> Result<T, Vec<String>>,
+    ) -> Given<T> {
         self.known.push(field);
         match self.object.remove(field) {
             None => Given::Absent,
             Some(Value::Null) => Given::Null,
-            Some(value) => Given::Value(value),
+            Some(value) => match read(&value) {
+                Ok(value) => Given::Value(value),
+                Err(errors) => {
+                    self.errors.extend(errors);
+                    Given::Refused
+                }
+            },
         }
     }
 
@@ -76,33 +96,20 @@ impl Fields {
         allowed: &str,
         read: impl FnOnce(&Value) -> Option<T>,
     ) -> Given<T> {
-        match self.take(field) {
-            Given::Absent => Given::Absent,
-            Given::Null => Given::Null,
-            Given::Value(value) => match read(&value) {
-                Some(value) => Given::Value(value),
-                None => {
-                    self.refuse(field, format!("must be {allowed}"));
-                    Given::Absent
-                }
-            },
-        }
+        self.take(field, |value| read(value).ok_or_else(|| vec![format!("{field}: must be {allowed}")]))
     }
 
-    /// A text of 1 to 255 bytes without NUL.
+    /// A text of 1 to 255 bytes without control characters.
     pub fn text(&mut self, field: &'static str) -> Given<String> {
-        self.read(field, "a text of 1 to 255 bytes", |value| {
-            let text = value.as_str()?;
-            let fits = (1..=TEXT_LIMIT).contains(&text.len()) && !text.contains('\0');
-            fits.then(|| text.to_owned())
-        })
+        self.read(field, "a text of 1 to 255 bytes without control characters", short_text)
     }
 
     /// A secret text of 1 to 1024 bytes.
-    pub fn secret(&mut self, field: &'static str) -> Given<String> {
-        self.read(field, "a text of 1 to 1024 bytes", |value| {
+    pub fn secret(&mut self, field: &'static str) -> Given<SecretString> {
+        self.read(field, "a text of 1 to 1024 bytes without NUL", |value| {
             let text = value.as_str()?;
-            ((1..=1024).contains(&text.len()) && !text.contains('\0')).then(|| text.to_owned())
+            let fits = (1..=SECRET_LIMIT).contains(&text.len()) && !text.contains('\0');
+            fits.then(|| SecretString::from(text))
         })
     }
 
@@ -126,28 +133,25 @@ impl Fields {
         self.read(field, "true or false", Value::as_bool)
     }
 
-    /// One of some words; `parse` knows them, `allowed` lists them.
-    pub fn word<T>(
+    /// A text that `parse` knows; `allowed` says which those are.
+    pub fn parsed<T>(
         &mut self,
         field: &'static str,
         allowed: &str,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Given<T> {
-        self.read(field, &format!("one of {allowed}"), |value| parse(value.as_str()?))
+        self.read(field, allowed, |value| parse(value.as_str()?))
     }
 
     /// A list of texts, or one text.
     pub fn texts(&mut self, field: &'static str) -> Given<Vec<String>> {
-        self.read(field, "a list of at most 1000 texts of 1 to 255 bytes", |value| {
+        let allowed = "a list of at most 1000 texts of 1 to 255 bytes without control characters";
+        self.read(field, allowed, |value| {
             let items = match value {
                 Value::Array(items) => &items[..],
                 single => std::slice::from_ref(single),
             };
-            let text = |item: &Value| {
-                let text = item.as_str()?;
-                ((1..=TEXT_LIMIT).contains(&text.len()) && !text.contains('\0')).then(|| text.to_owned())
-            };
-            if items.len() > 1000 { None } else { items.iter().map(text).collect() }
+            if items.len() > 1000 { None } else { items.iter().map(short_text).collect() }
         })
     }
 
@@ -158,63 +162,61 @@ impl Fields {
                 value.as_str()?,
                 &time::format_description::well_known::Iso8601::PARSING,
             );
-            Some(time.ok()?.to_offset(time::UtcOffset::UTC)).filter(|time| (1971..9999).contains(&time.year()))
+            time.ok()?.checked_to_offset(time::UtcOffset::UTC).filter(|time| (1971..9999).contains(&time.year()))
         })
     }
 
     /// A command, checked as far as it can be without the worker's configuration.
     pub fn command(&mut self, field: &'static str) -> Given<Command> {
-        match self.take(field) {
-            Given::Absent => Given::Absent,
-            Given::Null => Given::Null,
-            Given::Value(value) => match read_command(&value) {
-                Ok(command) => Given::Value(command),
-                Err(faults) => {
-                    let faults = faults.into_iter().map(|fault| fault.within(field).to_string());
-                    self.errors.extend(faults);
-                    Given::Absent
-                }
-            },
-        }
+        self.take(field, |value| {
+            read_command(value)
+                .map_err(|faults| faults.into_iter().map(|fault| fault.within(field).to_string()).collect())
+        })
     }
 
     /// The value of a field that must be there; notes it when it is not.
     pub fn require<T>(&mut self, field: &'static str, given: Given<T>) -> Option<T> {
-        let refused = self.errors.iter().any(|error| error.starts_with(field));
-        match given {
-            Given::Value(value) => Some(value),
-            Given::Absent | Given::Null => {
-                if !refused {
-                    self.refuse(field, "is required");
-                }
-                None
-            }
+        if matches!(given, Given::Absent | Given::Null) {
+            self.refuse(field, "is required");
         }
-    }
-
-    /// Whether nothing was wrong so far, unknown fields aside.
-    pub fn is_valid(&self) -> bool {
-        self.errors.is_empty()
+        given.value()
     }
 
     /// 400 with everything that was wrong, unknown fields included.
     pub fn finish(mut self) -> Result<()> {
-        let unknown: Vec<String> = self.object.keys().cloned().collect();
-        for field in unknown {
-            let nearest = self
-                .known
-                .iter()
-                .map(|known| (strsim::normalized_damerau_levenshtein(known, &field), known))
-                .filter(|(similarity, _)| *similarity > 0.5)
-                .max_by(|a, b| a.0.total_cmp(&b.0));
-            let shown: String = field.chars().take(64).collect();
-            match nearest {
-                Some((_, known)) => self.refuse(&shown, format!("unknown field, did you mean {known}?")),
-                None => self.refuse(&shown, format!("unknown field, there are: {}", self.known.join(", "))),
-            }
+        let unknown = std::mem::take(&mut self.object);
+        for field in unknown.keys().take(ERROR_LIMIT) {
+            let field: String = field.chars().take(NAME_LIMIT).collect();
+            let wrong = match self.nearest(&field) {
+                Some(known) => format!("unknown field, did you mean {known}?"),
+                None => format!("unknown field, there are: {}", self.known.join(", ")),
+            };
+            self.refuse(&field, wrong);
         }
+        self.errors.truncate(ERROR_LIMIT);
         if self.errors.is_empty() { Ok(()) } else { Err(ApiError::invalid(self.errors)) }
     }
+
+    /// The known field that looks most like this one.
+    fn nearest(&self, field: &str) -> Option<&'static str> {
+        let similar = |known: &&'static str| {
+            strsim::normalized_damerau_levenshtein(&known.to_lowercase(), &field.to_lowercase())
+        };
+        self.known
+            .iter()
+            .copied()
+            .map(|known| (similar(&known), known))
+            .filter(|(similarity, _)| *similarity > 0.5)
+            .max_by(|a, b| a.0.total_cmp(&b.0))
+            .map(|(_, known)| known)
+    }
+}
+
+/// A text that fits into a column and a log line.
+fn short_text(value: &Value) -> Option<String> {
+    let text = value.as_str()?;
+    let fits = (1..=TEXT_LIMIT).contains(&text.len()) && !text.contains(char::is_control);
+    fits.then(|| text.to_owned())
 }
 
 /// Form, properties and rules of a command of the API, every fault with its place.

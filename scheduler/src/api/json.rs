@@ -1,7 +1,7 @@
 //! The body of a request as fields.
 
 use axum::{
-    body::to_bytes,
+    body::Bytes,
     extract::{FromRequest, Request},
     http::{StatusCode, header},
 };
@@ -10,17 +10,16 @@ use serde_json::Value;
 use super::{error::ApiError, fields::Fields};
 
 /// Largest body of a request that is not streamed, in bytes.
-const BODY_LIMIT: usize = 1024 * 1024;
+pub const BODY_LIMIT: usize = 1024 * 1024;
 
 /// A JSON object from the body. 415 for another content type, 413 for a body over 1 MiB, 400 for what
 /// is no JSON object.
-#[derive(Debug)]
 pub struct JsonBody(pub Fields);
 
 impl<S: Send + Sync> FromRequest<S> for JsonBody {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let content_type =
             request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -30,8 +29,9 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
                 "Content-Type must be application/json",
             ));
         }
-        let bytes = to_bytes(request.into_body(), BODY_LIMIT).await.map_err(|error| {
-            if error.to_string().contains("length limit") {
+        // The router's `DefaultBodyLimit` bounds it.
+        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
+            if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
                 ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "The body must not exceed 1 MiB")
             } else {
                 ApiError::bad_request("The body could not be read to its end")

@@ -4,7 +4,6 @@ use std::any::Any;
 
 use axum::{
     extract::{MatchedPath, Request},
-    http::StatusCode,
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
@@ -35,5 +34,5 @@ pub fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
         .or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("no text");
     tracing::error!(panic = text, "a request ended in a panic");
-    ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal error, see the log of the scheduler").into_response()
+    ApiError::internal().into_response()
 }

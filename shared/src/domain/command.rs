@@ -21,8 +21,13 @@ const FIELDS: [&str; 6] = ["name", "successCode", "flags", "options", "arguments
 const OPTION_FIELDS: [&str; 2] = ["name", "value"];
 
 /// What doveadm settings carry passwords: their values are hidden in all that is stored or logged.
-pub const PASSWORD_SETTINGS: [&str; 5] =
-    ["imapc_password", "imapc_master_password", "pop3c_password", "pop3c_master_password", "doveadm_password"];
+pub const PASSWORD_SETTINGS: [&str; 5] = [
+    "imapc_password",
+    "imapc_master_password",
+    "pop3c_password",
+    "pop3c_master_password",
+    "doveadm_password",
+];
 
 /// What stands in the place of a password.
 pub const HIDDEN: &str = "<hidden>";
@@ -269,14 +274,7 @@ impl Reader {
         let options = self.options(found[3], &join(path, "options"));
         let arguments = self.texts(found[4], &join(path, "arguments"));
         let sub = found[5].and_then(|sub| self.command(sub, &join(path, "subCommand"), depth + 1));
-        Some(Command {
-            name: name?,
-            success_code,
-            flags,
-            options,
-            arguments,
-            sub_command: sub.map(Box::new),
-        })
+        Some(Command { name: name?, success_code, flags, options, arguments, sub_command: sub.map(Box::new) })
     }
 
     /// The values of the `known` fields in their order; null counts as absent. Other fields are faults.
@@ -362,7 +360,8 @@ impl Reader {
 
     fn texts(&mut self, value: Option<&Value>, path: &str) -> Vec<String> {
         let items = self.list(value, path);
-        let texts = items.iter().enumerate().map(|(index, item)| self.text(item, &format!("{path}[{index}]")));
+        let texts =
+            items.iter().enumerate().map(|(index, item)| self.text(item, &format!("{path}[{index}]")));
         texts.collect::<Vec<_>>().into_iter().flatten().collect()
     }
 

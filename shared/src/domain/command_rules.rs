@@ -11,7 +11,12 @@ mod settings;
 pub use call::{DoveadmCall, Verb};
 pub use settings::{imapc_option_fault, setting_key_fault, split_setting};
 
-use super::command::{Command, Fault, join};
+use serde_json::Value;
+
+use super::{
+    command::{Command, Fault, join},
+    inject::CommandTemplate,
+};
 
 /// Where a command came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +86,22 @@ fn has_hole(text: &str) -> bool {
     ["%{mdb:", "%{conf:", "{%mdb:", "{%conf:"].iter().any(|hole| text.contains(hole))
 }
 
+/// Reads a command that came in by the API and checks all of it that needs no worker: form, properties, rules.
+/// Gives the command with its warnings, or all faults at once; paths start at the command.
+pub fn read_from_api(value: &Value) -> Result<(Command, Vec<Fault>), Vec<Fault>> {
+    let command = Command::from_value(value)?;
+    let compiled = CommandTemplate::compile(&command);
+    let mut faults = check(&command, &Rules::api(), Stage::Template);
+    match compiled {
+        Ok(compiled) if faults.is_empty() => Ok((command, compiled.warnings)),
+        Ok(_) => Err(faults),
+        Err(mut of_properties) => {
+            of_properties.append(&mut faults);
+            Err(of_properties)
+        }
+    }
+}
+
 /// All that the rules have against `command`. A placeholder (`ignore`) is never at fault: it does not run.
 pub fn check(command: &Command, rules: &Rules, stage: Stage) -> Vec<Fault> {
     let mut faults = Vec::new();
@@ -104,9 +125,9 @@ fn check_program(command: &Command, rules: &Rules, stage: Stage, faults: &mut Ve
         return;
     }
     let Some(programs) = &rules.programs else { return };
-    let allowed = programs.iter().any(|program| {
-        *program == command.name || (is_doveadm(&command.name) && program == "doveadm")
-    });
+    let allowed = programs
+        .iter()
+        .any(|program| *program == command.name || (is_doveadm(&command.name) && program == "doveadm"));
     if !allowed {
         let message = format!(
             "the program {} is not on the worker's list dmf.worker.command.allow ({})",

@@ -46,7 +46,11 @@ fn the_outermost_success_code_wins() {
 #[test]
 fn a_bare_name_is_a_placeholder() {
     assert!(Command::from_value(&json!({"name": "ignore"})).unwrap().is_placeholder());
-    assert!(Command::from_value(&json!({"name": "ignore", "flags": [], "options": null})).unwrap().is_placeholder());
+    assert!(
+        Command::from_value(&json!({"name": "ignore", "flags": [], "options": null}))
+            .unwrap()
+            .is_placeholder()
+    );
     assert!(!Command::from_value(&json!({"name": "true", "successCode": 0})).unwrap().is_placeholder());
 }
 
@@ -92,7 +96,10 @@ fn passwords_are_not_shown() {
         "options": [{"name": "pop3c_master_password", "value": "secret"}], "arguments": ["imapc_password=secret"]}))
     .unwrap();
     assert!(!format!("{named:?} {:?}", named.options).contains("secret"));
-    assert_eq!(named.without_passwords().argv().join(" "), "doveadm pop3c_master_password <hidden> imapc_password=<hidden>");
+    assert_eq!(
+        named.without_passwords().argv().join(" "),
+        "doveadm pop3c_master_password <hidden> imapc_password=<hidden>"
+    );
 }
 
 #[test]

@@ -91,7 +91,7 @@ impl Outcome {
         }
     }
 
-    /// Whether it is a success when nothing more is tried: a PRE_SYNC may end with mailboxes still changing.
+    /// Whether it is a success when nothing more is tried: a `PRE_SYNC` may end with mailboxes still changing.
     pub const fn is_accepted_at_end(self, phase: Phase) -> bool {
         matches!((self, phase), (Self::Success, _) | (Self::Changed, Phase::PreSync))
     }

@@ -2,20 +2,20 @@
 
 use std::{
     fmt,
-    sync::{Arc, RwLock},
+    sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
 
 use redis::{
-    Client, IntoConnectionInfo as _, PushInfo, PushKind,
+    Client, IntoConnectionInfo as _, PushInfo, PushKind, Value,
     aio::{ConnectionManager, ConnectionManagerConfig},
     io::tcp::TcpSettings,
 };
 use secrecy::ExposeSecret as _;
 use tokio::sync::Notify;
 
-use super::{Error, Options, Result};
-use crate::domain::ids::TargetId;
+use super::{Control, ControlSender, Error, Options, Result};
+use crate::domain::ids::{BackendId, TargetId};
 
 /// Redis behind one connection. Cheap to clone.
 #[derive(Clone)]
@@ -26,8 +26,15 @@ pub struct Queue {
     listeners: Listeners,
 }
 
-/// Who wants to hear of wake-ups.
-type Listeners = Arc<RwLock<Vec<Arc<Notify>>>>;
+/// Who wants to hear of messages.
+type Listeners = Arc<RwLock<Vec<Listener>>>;
+
+enum Listener {
+    /// Of wake-ups, on any channel that is no control channel.
+    Wake(Arc<Notify>),
+    /// Of the messages of one control channel.
+    Control(String, ControlSender),
+}
 
 impl fmt::Debug for Queue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -51,7 +58,7 @@ impl Queue {
             .set_number_of_retries(usize::MAX)
             .set_max_delay(Duration::from_secs(2))
             .set_push_sender(move |push: PushInfo| {
-                wake(&heard, &push);
+                hear(&heard, &push);
                 Ok::<(), redis::aio::SendError>(())
             })
             .set_automatic_resubscription();
@@ -75,12 +82,21 @@ impl Queue {
     /// Subscribing needs a connection: fails while there is none, and is then to be repeated.
     pub(super) async fn subscribe(&self, target: TargetId, listener: Arc<Notify>) -> Result<()> {
         let channels = [format!("{}wake:{target}", self.prefix), format!("{}wake", self.prefix)];
+        self.listen(&channels, Listener::Wake(listener)).await
+    }
+
+    /// Sends the control messages of a worker to `sender`, and [`Control::Look`] whenever one may have
+    /// been missed. Subscribing needs a connection: fails while there is none, and is then to be
+    /// repeated.
+    pub async fn subscribe_control(&self, backend: BackendId, sender: ControlSender) -> Result<()> {
+        let channel = self.control_channel(backend);
+        self.listen(std::slice::from_ref(&channel), Listener::Control(channel.clone(), sender)).await
+    }
+
+    async fn listen(&self, channels: &[String], listener: Listener) -> Result<()> {
         let mut connection = self.connection();
-        tokio::time::timeout(self.deadline, connection.subscribe(&channels[..]))
-            .await
-            .map_err(|_| Error::TimedOut)??;
-        let mut listeners = self.listeners.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        listeners.push(listener);
+        tokio::time::timeout(self.deadline, connection.subscribe(channels)).await.map_err(|_| Error::TimedOut)??;
+        self.listeners.write().unwrap_or_else(PoisonError::into_inner).push(listener);
         Ok(())
     }
 
@@ -126,11 +142,31 @@ pub struct Server {
     pub run_id: String,
 }
 
-fn wake(listeners: &Listeners, push: &PushInfo) {
-    // A lost or new connection may have missed messages, so it wakes as well.
-    if matches!(push.kind, PushKind::Message | PushKind::Subscribe | PushKind::Disconnection) {
-        for listener in listeners.read().unwrap_or_else(std::sync::PoisonError::into_inner).iter() {
-            listener.notify_one();
+fn hear(listeners: &Listeners, push: &PushInfo) {
+    // A lost or new connection may have missed messages, so it wakes everybody.
+    let missed = matches!(push.kind, PushKind::Subscribe | PushKind::Disconnection);
+    let message = match (&push.kind, &push.data[..]) {
+        (PushKind::Message, [Value::BulkString(channel), Value::BulkString(text), ..]) => Some((channel, text)),
+        _ if missed => None,
+        _ => return,
+    };
+    for listener in listeners.read().unwrap_or_else(PoisonError::into_inner).iter() {
+        match (listener, message) {
+            (Listener::Wake(notify), None) => notify.notify_one(),
+            // One process may hear control messages and wake-ups on the same connection.
+            (Listener::Wake(notify), Some((channel, _))) if !is_control(channel) => notify.notify_one(),
+            (Listener::Control(_, sender), None) => {
+                let _ = sender.try_send(Control::Look);
+            }
+            (Listener::Control(own, sender), Some((channel, text))) if own.as_bytes() == channel => {
+                let control = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+                let _ = sender.try_send(control.unwrap_or(Control::Look));
+            }
+            _ => {}
         }
     }
+}
+
+fn is_control(channel: &[u8]) -> bool {
+    channel.windows(5).any(|part| part == b":ctl:")
 }

@@ -6,8 +6,11 @@
 
 mod backend;
 mod connection;
+mod control;
 mod error;
 mod heartbeat;
+mod lead;
+mod observe;
 mod options;
 mod producer;
 mod propose;
@@ -19,7 +22,9 @@ use crate::domain::ids::{Epoch, HostId, JobId, TargetId};
 
 pub use backend::{Backend, BackendOptions, Free, Lessor};
 pub use connection::{Queue, Server};
+pub use control::{Control, ControlSender};
 pub use error::{Error, Result};
+pub use observe::{HeldSlot, Life};
 pub use options::Options;
 pub use producer::{Host, Job, JobState, Producer};
 pub use propose::{Proposal, Proposals};

@@ -17,6 +17,7 @@ use tower::layer::util::Identity;
 
 use super::{
     Error, Queue, Result,
+    propose::read,
     scripts::{Call, PUSH_JOBS, SET_HOSTS},
 };
 use crate::domain::ids::{Epoch, HostId, JobId, TargetId};
@@ -78,7 +79,9 @@ pub(super) async fn set_hosts(queue: &Queue, token: &str, hosts: &[Host]) -> Res
     Ok(())
 }
 
-pub(super) async fn push_jobs(queue: &Queue, token: &str, jobs: &[Job]) -> Result<()> {
+/// Gives how many of them were not known to wait.
+pub(super) async fn push_jobs(queue: &Queue, token: &str, jobs: &[Job]) -> Result<u64> {
+    let mut added = 0;
     for jobs in jobs.chunks(BATCH) {
         let mut call = Call::new(&PUSH_JOBS, queue);
         call.arg(token);
@@ -96,15 +99,21 @@ pub(super) async fn push_jobs(queue: &Queue, token: &str, jobs: &[Job]) -> Resul
                 .arg(job.host.0)
                 .arg(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
         }
-        call.run(queue).await?;
+        added += read::<u64>(Some(call.run(queue).await?))?;
     }
-    Ok(())
+    Ok(added)
 }
 
 impl Queue {
     /// Tells the limits of source hosts; `Rebuild` when the queues are lost.
     pub async fn set_hosts(&self, hosts: &[Host]) -> Result<()> {
         set_hosts(self, "", hosts).await
+    }
+
+    /// Brings what is known of some migrations in line with their rows, and gives how many of them had
+    /// been forgotten. `Rebuild` when the queues are lost.
+    pub async fn restore_jobs(&self, jobs: &[Job]) -> Result<u64> {
+        push_jobs(self, "", jobs).await
     }
 }
 
@@ -152,7 +161,7 @@ impl Sink<Task<Job>> for Producer {
                 return Poll::Ready(Ok(()));
             }
             let (queue, jobs) = (self.queue.clone(), mem::take(&mut self.gathered));
-            self.pushing = Some(async move { push_jobs(&queue, "", &jobs).await }.boxed().into());
+            self.pushing = Some(async move { push_jobs(&queue, "", &jobs).await.map(|_| ()) }.boxed().into());
         }
     }
 

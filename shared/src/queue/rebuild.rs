@@ -42,7 +42,7 @@ impl Rebuild {
 
     /// Loads jobs.
     pub async fn load_jobs(&self, jobs: &[Job]) -> Result<()> {
-        push_jobs(&self.queue, &self.token, jobs).await
+        push_jobs(&self.queue, &self.token, jobs).await.map(|_| ())
     }
 
     /// Opens the queues.

@@ -25,6 +25,7 @@ scripts! {
     PUSH_JOBS = "push_jobs",
     SET_HOSTS = "set_hosts",
     SETTLE_JOBS = "settle_jobs",
+    TAKE_LEAD = "take_lead",
 }
 
 #[allow(clippy::disallowed_methods, reason = "this module is where Lua lives")]

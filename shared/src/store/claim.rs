@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use serde_json::Value;
 use sqlx::{FromRow as _, MySqlConnection, Row as _};
 use uuid::Uuid;
 
@@ -76,6 +77,8 @@ pub struct Claimed {
     pub attempt: u32,
     /// How often a worker was lost with it.
     pub losses: u32,
+    /// What earlier workers were lost with it: blocks of `details` that stay.
+    pub loss_blocks: Vec<Value>,
     /// How long it waited between its submission and this claim, in milliseconds.
     pub waited_ms: u64,
 }
@@ -113,6 +116,7 @@ struct Row {
     wait_ms: i64,
     waited_ms: i64,
     user_leased: bool,
+    loss_blocks: Vec<Value>,
 }
 
 impl Store {
@@ -227,6 +231,7 @@ async fn claim_of_source(
             forced: row.forced,
             attempt: row.attempt,
             losses: row.losses,
+            loss_blocks: row.loss_blocks.clone(),
             waited_ms: row.waited_ms.max(0).unsigned_abs(),
         })));
     }
@@ -266,7 +271,7 @@ async fn lock_rows(
     let statement = format!(
         "{} WHERE id IN ({}) ORDER BY id FOR UPDATE",
         tables.text(
-            "SELECT id, user_id, sourcehost_id, status, phase, priority, forced, epoch, attempt, losses,
+            "SELECT id, user_id, sourcehost_id, status, phase, priority, forced, epoch, attempt, losses, details,
                  CAST(COALESCE(TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), not_before), 0) AS SIGNED) AS wait_us,
                  CAST(TIMESTAMPDIFF(MICROSECOND, GREATEST(created, COALESCE(not_before, created)),
                       UTC_TIMESTAMP(3)) AS SIGNED) AS waited_us
@@ -298,11 +303,19 @@ async fn lock_rows(
             wait_ms: wait_us / 1000 + i64::from(wait_us % 1000 > 0),
             waited_ms: waited_us / 1000,
             user_leased: false,
+            loss_blocks: loss_blocks(row.try_get("details")?)?,
         };
         rows.insert(row.id, row);
     }
     mark_leased_users(connection, source.id, &mut rows).await?;
     Ok(rows)
+}
+
+/// A row that waits has no other blocks than those of losses: results are only written at the end.
+fn loss_blocks(details: Option<String>) -> Result<Vec<Value>> {
+    details.map_or(Ok(Vec::new()), |text| {
+        serde_json::from_str(&text).map_err(|_| Error::Inconsistent { table: "journal", column: "details" })
+    })
 }
 
 async fn mark_leased_users(

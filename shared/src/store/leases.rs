@@ -17,6 +17,18 @@ pub enum Wanted {
     Close,
 }
 
+impl Wanted {
+    /// Reads the column.
+    pub(super) fn parse(text: &str) -> Result<Self> {
+        match text {
+            "RUN" => Ok(Self::Run),
+            "CANCEL" => Ok(Self::Cancel),
+            "CLOSE" => Ok(Self::Close),
+            _ => Err(Error::Inconsistent { table: "leases", column: "wanted" }),
+        }
+    }
+}
+
 /// A lease as its holder reads it back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeldLease {
@@ -95,12 +107,7 @@ fn decode(row: &MySqlRow) -> Result<HeldLease> {
         },
         host: HostId(row.try_get("sourcehost_id")?),
         epoch: Epoch(row.try_get("epoch")?),
-        wanted: match &wanted[..] {
-            "RUN" => Wanted::Run,
-            "CANCEL" => Wanted::Cancel,
-            "CLOSE" => Wanted::Close,
-            _ => return Err(Error::Inconsistent { table: "leases", column: "wanted" }),
-        },
+        wanted: Wanted::parse(&wanted)?,
         age_ms: age_ms.unsigned_abs(),
     })
 }

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use sqlx::{MySqlConnection, MySqlTransaction};
 
 use super::{
-    Result, Store,
+    Result, Store, Wanted,
     tables::{Tables, placeholders},
 };
 use crate::domain::{
-    ids::{Epoch, HostId, JobId, JournalId, SourceId, SourceName, TargetId},
+    ids::{BackendId, Epoch, HostId, JobId, JournalId, SourceId, SourceName, TargetId},
     migration::Status,
 };
 
@@ -30,8 +30,19 @@ pub struct JobRow {
     pub priority: bool,
     /// Milliseconds until it may start, by the database's clock.
     pub wait_ms: u64,
-    /// Whether a child of it may live.
-    pub leased: bool,
+    /// Who holds it, while a child of it may live.
+    pub lease: Option<LeaseRef>,
+}
+
+/// The lease of a row, as far as an order to its holder needs it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeaseRef {
+    /// The worker that holds it.
+    pub backend: BackendId,
+    /// The epoch of its claim.
+    pub epoch: Epoch,
+    /// What is wanted of it.
+    pub wanted: Wanted,
 }
 
 /// What the queue must know of a source host: the row as it is now.
@@ -54,6 +65,8 @@ pub struct Batch {
     pub hosts: Vec<HostRow>,
     /// Migrations to look at.
     pub jobs: Vec<JobRow>,
+    /// Workers of which something else is wanted than before.
+    pub backends: Vec<BackendId>,
 }
 
 impl Batch {
@@ -89,6 +102,15 @@ pub(super) async fn add_job(connection: &mut MySqlConnection, job: JobId) -> Res
     Ok(())
 }
 
+/// Notes a worker in the transaction that changes what is wanted of it.
+pub(super) async fn add_backend(connection: &mut MySqlConnection, backend: BackendId) -> Result<()> {
+    sqlx::query("INSERT INTO outbox (kind, source_id, ref_id) VALUES ('BACKEND', 0, ?)")
+        .bind(backend.0)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// Notes a source host in the transaction that changes it.
 pub(super) async fn add_host(connection: &mut MySqlConnection, host: HostId) -> Result<()> {
     sqlx::query("INSERT INTO outbox (kind, source_id, ref_id) VALUES ('SOURCEHOST', 0, ?)")
@@ -110,12 +132,13 @@ impl Store {
         .fetch_all(&mut *tx)
         .await?;
         let mut hosts = BTreeSet::new();
+        let mut backends = BTreeSet::new();
         let mut jobs: BTreeMap<SourceId, BTreeSet<JournalId>> = BTreeMap::new();
         for (_, kind, source, id) in &entries {
-            if kind == "SOURCEHOST" {
-                hosts.insert(HostId(u32::try_from(*id).unwrap_or(0)));
-            } else {
-                jobs.entry(SourceId(*source)).or_default().insert(JournalId(*id));
+            match &kind[..] {
+                "SOURCEHOST" => drop(hosts.insert(HostId(u32::try_from(*id).unwrap_or(0)))),
+                "BACKEND" => drop(backends.insert(BackendId(u32::try_from(*id).unwrap_or(0)))),
+                _ => drop(jobs.entry(SourceId(*source)).or_default().insert(JournalId(*id))),
             }
         }
         let hosts = if hosts.is_empty() { Vec::new() } else { host_rows(&mut tx, Some(&hosts)).await? };
@@ -124,7 +147,13 @@ impl Store {
         for (source, ids) in jobs {
             rows.extend(job_rows(&mut tx, source, names.get(&source), &ids).await?);
         }
-        Ok(Batch { tx, entries: entries.into_iter().map(|entry| entry.0).collect(), hosts, jobs: rows })
+        Ok(Batch {
+            tx,
+            entries: entries.into_iter().map(|entry| entry.0).collect(),
+            hosts,
+            jobs: rows,
+            backends: backends.into_iter().collect(),
+        })
     }
 
     /// Every source host, for a rebuild of the queue.
@@ -138,7 +167,7 @@ impl Store {
         let rows: Vec<RawJob> = sqlx::query_as(Tables::of(&source.name).sql(
             "SELECT id, status, epoch, target_id, sourcehost_id, priority,
                  CAST(COALESCE(TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), not_before), 0) AS SIGNED),
-                 CAST(0 AS SIGNED)
+                 CAST(NULL AS UNSIGNED), CAST(NULL AS UNSIGNED), CAST(NULL AS CHAR)
              FROM {journal} WHERE status = 'SCHEDULED' AND id > ? ORDER BY id LIMIT ?",
         ))
         .bind(after.0)
@@ -149,10 +178,10 @@ impl Store {
     }
 }
 
-type RawJob = (u64, String, u64, u32, u32, bool, i64, i64);
+type RawJob = (u64, String, u64, u32, u32, bool, i64, Option<u64>, Option<u64>, Option<String>);
 
 fn decode_job(source: SourceId, row: RawJob) -> Result<JobRow> {
-    let (id, status, epoch, target, host, priority, wait_us, leased) = row;
+    let (id, status, epoch, target, host, priority, wait_us, backend, lease_epoch, wanted) = row;
     let status =
         Status::parse(&status).ok_or(super::Error::Inconsistent { table: "journal", column: "status" })?;
     Ok(JobRow {
@@ -163,7 +192,14 @@ fn decode_job(source: SourceId, row: RawJob) -> Result<JobRow> {
         host: HostId(host),
         priority,
         wait_ms: wait_us.max(0).unsigned_abs().div_ceil(1000),
-        leased: leased != 0,
+        lease: match (backend, lease_epoch, wanted) {
+            (Some(backend), Some(epoch), Some(wanted)) => Some(LeaseRef {
+                backend: BackendId(u32::try_from(backend).unwrap_or(0)),
+                epoch: Epoch(epoch),
+                wanted: Wanted::parse(&wanted)?,
+            }),
+            _ => None,
+        },
     })
 }
 
@@ -186,7 +222,7 @@ async fn job_rows(
             Tables::of(name).text(
                 "SELECT j.id, j.status, j.epoch, j.target_id, j.sourcehost_id, j.priority,
                      CAST(COALESCE(TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), j.not_before), 0) AS SIGNED),
-                     CAST(l.journal_id IS NOT NULL AS SIGNED)
+                     CAST(l.backend_id AS UNSIGNED), l.epoch, CAST(l.wanted AS CHAR)
                  FROM {journal} j LEFT JOIN leases l ON l.source_id = ? AND l.journal_id = j.id"
             ),
             placeholders(ids.len(), 1)

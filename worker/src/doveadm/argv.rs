@@ -32,7 +32,7 @@ pub struct DoveadmSetup {
     pub config_version: Option<String>,
     /// What `doveconf -h mail_plugins` said; whole lines in any form.
     pub mail_plugins: String,
-    /// Whether mail_log settings are added to `backup` and `sync`, so that mails can be counted.
+    /// Whether `mail_log` settings are added to `backup` and `sync`, so that mails can be counted.
     pub count_mails: bool,
     /// `dmf.worker.imapc-options.allow`.
     pub imapc_options: Vec<String>,
@@ -64,7 +64,11 @@ impl Invocation {
 }
 
 /// Builds what is executed, or tells all that is against it.
-pub fn build(command: &RenderedCommand, setup: &DoveadmSetup, rules: &Rules) -> Result<Invocation, Vec<Fault>> {
+pub fn build(
+    command: &RenderedCommand,
+    setup: &DoveadmSetup,
+    rules: &Rules,
+) -> Result<Invocation, Vec<Fault>> {
     let mut command = command.clone();
     if !command.levels.first().is_some_and(|base| is_doveadm(base.name.expose())) {
         return build_other(&command, rules);
@@ -105,8 +109,7 @@ fn build_other(command: &RenderedCommand, rules: &Rules) -> Result<Invocation, V
     })
 }
 
-const SECRET_IN_ARGV: &str =
-    "a password stands where every process of the machine can read it; it may stand only in a setting of doveadm";
+const SECRET_IN_ARGV: &str = "a password stands where every process of the machine can read it; it may stand only in a setting of doveadm";
 
 /// Puts the items of lists where doveadm takes them: exclusions become options, so that they come before the
 /// destination; a user's settings become settings of the base command.
@@ -171,7 +174,9 @@ fn is_plain_option(option: &RenderedOption) -> bool {
 }
 
 fn assemble(command: &RenderedCommand, verb: Verb, setup: &DoveadmSetup) -> Result<Invocation, String> {
-    let Some((base, below)) = command.levels.split_first() else { return Err("the command is empty".to_owned()) };
+    let Some((base, below)) = command.levels.split_first() else {
+        return Err("the command is empty".to_owned());
+    };
     let dialect = setup.version.dialect();
     let (plain, settings): (Vec<_>, Vec<_>) = base.options.iter().partition(|option| is_plain_option(option));
     let mut settings = Settings::read(&settings);

@@ -36,7 +36,12 @@ fn properties() -> Properties {
     }
 }
 
-fn try_build(command: &Value, properties: &Properties, setup: &DoveadmSetup, origin: Origin) -> Result<Invocation, Vec<String>> {
+fn try_build(
+    command: &Value,
+    properties: &Properties,
+    setup: &DoveadmSetup,
+    origin: Origin,
+) -> Result<Invocation, Vec<String>> {
     let texts = |faults: Vec<Fault>| faults.iter().map(Fault::to_string).collect::<Vec<_>>();
     let command = Command::from_value(command).unwrap();
     let template = CommandTemplate::compile(&command).map_err(texts)?.template;
@@ -72,10 +77,27 @@ fn the_command_of_the_manual_runs_without_a_secret_in_argv() {
     assert_eq!(
         invocation.args,
         [
-            "-c", "/proc/self/fd/0", "-o", "imapc_user=source_user1", "-o", "imapc_host=imap.host.1",
-            "-o", "mail_plugins=quota zlib notify mail_log", "-o", "plugin/mail_log_events=save copy expunge",
-            "-o", "plugin/mail_log_fields=uid box", "backup", "-R", "-u", "target_user1", "-x", "INBOX/Trash",
-            "-x", "My Folder", "imapc:",
+            "-c",
+            "/proc/self/fd/0",
+            "-o",
+            "imapc_user=source_user1",
+            "-o",
+            "imapc_host=imap.host.1",
+            "-o",
+            "mail_plugins=quota zlib notify mail_log",
+            "-o",
+            "plugin/mail_log_events=save copy expunge",
+            "-o",
+            "plugin/mail_log_fields=uid box",
+            "backup",
+            "-R",
+            "-u",
+            "target_user1",
+            "-x",
+            "INBOX/Trash",
+            "-x",
+            "My Folder",
+            "imapc:",
         ]
     );
     assert_eq!(
@@ -115,9 +137,15 @@ fn the_remote_mailbox_is_named_as_the_version_wants_it() {
     };
     for remote in ["mail=imapc:", "mail_location=imapc:", "mail_driver=imapc"] {
         let old = try_build(&status(remote), &properties(), &setup("2.3.21"), Origin::Worker).unwrap();
-        assert!(old.display().contains("-o mail=imapc: ") || old.display().contains("-o mail_location=imapc: "));
+        assert!(
+            old.display().contains("-o mail=imapc: ") || old.display().contains("-o mail_location=imapc: ")
+        );
         let new = try_build(&status(remote), &properties(), &setup("2.4.2"), Origin::Worker).unwrap();
-        assert!(new.display().contains("-o mail_driver=imapc ") && !new.display().contains("imapc:"), "{}", new.display());
+        assert!(
+            new.display().contains("-o mail_driver=imapc ") && !new.display().contains("imapc:"),
+            "{}",
+            new.display()
+        );
         assert_eq!((old.kind, new.kind), (RunKind::RemoteCount, RunKind::RemoteCount));
         assert!(old.master_user && new.master_user && new.stdin_config.is_none());
     }
@@ -147,24 +175,32 @@ fn what_the_command_says_about_counting_stays() {
     let options = json!([{"name": "mail_plugins", "value": "$mail_plugins notify"}, {"name": "-o", "value": "plugin/mail_log_fields=uid box size"}]);
     let command = backup(&options, &json!("imapc:"));
     let invocation = try_build(&command, &properties(), &setup("2.3.19.1"), Origin::Worker).unwrap();
-    assert!(invocation.display().contains("\"mail_plugins=$mail_plugins notify mail_log\""), "{}", invocation.display());
+    assert!(
+        invocation.display().contains("\"mail_plugins=$mail_plugins notify mail_log\""),
+        "{}",
+        invocation.display()
+    );
     assert!(!invocation.display().contains("uid box\""));
     let off = DoveadmSetup { count_mails: false, ..setup("2.3.19.1") };
-    let plain = try_build(&backup(&json!([]), &json!("imapc:")), &properties(), &off, Origin::Worker).unwrap();
+    let plain =
+        try_build(&backup(&json!([]), &json!("imapc:")), &properties(), &off, Origin::Worker).unwrap();
     assert_eq!(plain.args.join(" "), "-c /etc/dovecot/dovecot.conf backup -R -u target_user1 imapc:");
 }
 
 #[test]
 fn a_configuration_of_the_command_is_included() {
     let options = json!([{"name": "-c", "value": "/etc/dovecot/other.conf"}, {"name": "pop3c_master_password", "value": "x"}]);
-    let invocation = try_build(&backup(&options, &json!("imapc:")), &properties(), &setup("2.3.19.1"), Origin::Worker).unwrap();
+    let invocation =
+        try_build(&backup(&options, &json!("imapc:")), &properties(), &setup("2.3.19.1"), Origin::Worker)
+            .unwrap();
     let config = invocation.stdin_config.as_ref().unwrap().expose_secret();
     assert_eq!(config, "!include /etc/dovecot/other.conf\npop3c_master_password = \"x\"\n");
     assert_eq!(invocation.args.iter().filter(|arg| *arg == "-c").count(), 1);
     let default = DoveadmSetup { config: None, ..setup("2.3.19.1") };
     let secret = try_build(&manual(), &properties(), &default, Origin::Worker).unwrap();
     assert!(secret.stdin_config.unwrap().expose_secret().starts_with("!include /etc/dovecot/dovecot.conf\n"));
-    let plain = try_build(&backup(&json!([]), &json!("imapc:")), &properties(), &default, Origin::Worker).unwrap();
+    let plain =
+        try_build(&backup(&json!([]), &json!("imapc:")), &properties(), &default, Origin::Worker).unwrap();
     assert_eq!(plain.args[0], "-o");
 }
 
@@ -173,7 +209,8 @@ fn secrets_that_can_not_be_hidden_are_refused() {
     let in_flag = json!({"name": "doveadm", "subCommand": {"name": "backup", "flags": ["-R", "-s%{conf:imapc_master_password}"],
         "options": {"name": "-u", "value": "u"}, "arguments": "imapc:"}});
     assert_eq!(refused(&in_flag), [SECRET_IN_ARGV]);
-    let hook = json!({"name": "/opt/lock-user", "arguments": ["%{mdb:uid}", "%{conf:imapc_master_password}"]});
+    let hook =
+        json!({"name": "/opt/lock-user", "arguments": ["%{mdb:uid}", "%{conf:imapc_master_password}"]});
     assert_eq!(refused(&hook), [SECRET_IN_ARGV]);
     let line_end = Properties { sourcepasswd: Some("a\nb".into()), ..properties() };
     let faults = try_build(&manual(), &line_end, &setup("2.3.19.1"), Origin::Worker).unwrap_err();
@@ -198,10 +235,19 @@ fn other_programs_run_as_they_are() {
         "arguments": ["a b", "$(id)", "%{mdb:exclude}"], "successCode": 3});
     let invocation = try_build(&hook, &properties(), &setup("2.3.19.1"), Origin::Worker).unwrap();
     assert_eq!(invocation.program, "/opt/lock-user");
-    assert_eq!(invocation.args, ["-v", "-u", "target_user1", "a b", "$(id)", "-x", "INBOX/Trash", "-x", "My Folder"]);
+    assert_eq!(
+        invocation.args,
+        ["-v", "-u", "target_user1", "a b", "$(id)", "-x", "INBOX/Trash", "-x", "My Folder"]
+    );
     assert_eq!((invocation.kind, invocation.success_code), (RunKind::Other, 3));
-    assert_eq!(invocation.display(), "/opt/lock-user -v -u target_user1 \"a b\" \"$(id)\" -x INBOX/Trash -x \"My Folder\"");
-    assert!(try_build(&hook, &properties(), &setup("2.3.19.1"), Origin::Api).unwrap_err()[0].contains("dmf.worker.command.allow"));
+    assert_eq!(
+        invocation.display(),
+        "/opt/lock-user -v -u target_user1 \"a b\" \"$(id)\" -x INBOX/Trash -x \"My Folder\""
+    );
+    assert!(
+        try_build(&hook, &properties(), &setup("2.3.19.1"), Origin::Api).unwrap_err()[0]
+            .contains("dmf.worker.command.allow")
+    );
 }
 
 proptest! {

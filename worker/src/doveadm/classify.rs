@@ -54,7 +54,9 @@ impl RunKind {
         let has = |word: &str| args.iter().any(|arg| arg.as_ref() == word);
         let remote = args.iter().any(|arg| {
             let arg = arg.as_ref().strip_prefix("-o").unwrap_or(arg.as_ref());
-            ["mail=imapc:", "mail_location=imapc:", "mail_driver=imapc"].iter().any(|set| arg.starts_with(set))
+            ["mail=imapc:", "mail_location=imapc:", "mail_driver=imapc"]
+                .iter()
+                .any(|set| arg.starts_with(set))
         });
         if args.windows(2).any(|pair| pair[0].as_ref() == "mailbox" && pair[1].as_ref() == "status") {
             if remote { Self::RemoteCount } else { Self::LocalCount }
@@ -92,7 +94,11 @@ pub fn classify(end: RunEnd, evidence: &Evidence, kind: RunKind, success_code: i
         0 => of_success(evidence, kind),
         2 => class(
             Outcome::Changed,
-            evidence.desync().or(evidence.last_error()).unwrap_or("mailboxes changed while they were synced").to_owned(),
+            evidence
+                .desync()
+                .or(evidence.last_error())
+                .unwrap_or("mailboxes changed while they were synced")
+                .to_owned(),
         ),
         _ => of_failure(code, evidence),
     }
@@ -154,7 +160,10 @@ fn of_failure(code: i32, evidence: &Evidence) -> Class {
         return class(Outcome::Unreachable, explain(evidence, said));
     }
     let outcome = if evidence.is_denied_lookup() { Outcome::Backend } else { of_code(code) };
-    class(outcome, evidence.last_error().map_or_else(|| format!("ended with code {code} and no word"), str::to_owned))
+    class(
+        outcome,
+        evidence.last_error().map_or_else(|| format!("ended with code {code} and no word"), str::to_owned),
+    )
 }
 
 const DIVERGED_HINT: &str = "; the target has changed in a way that it can't be made equal to the source again (new mail on the target, or a new UIDVALIDITY of the source's INBOX), and each further run expunges more of it: save what is new on the target, remove its mailbox and start afresh";

@@ -8,17 +8,30 @@ use super::{
 /// How much of one line is kept, in bytes.
 pub const MAX_LINE_BYTES: usize = 1024;
 
+/// What was seen at least once.
+#[derive(Debug, Clone, Copy)]
+enum Fact {
+    /// A connection to the source was made.
+    Connected,
+    /// The first login failed, whatever for.
+    LoginFailed,
+    /// The first question to the source failed.
+    ListingFailed,
+    /// The user database gave no answer.
+    LookupFailed,
+    /// This process may not talk to Dovecot's statistics.
+    StatisticsDenied,
+    /// doveadm aborted.
+    Panicked,
+    /// doveadm obeyed a signal.
+    Killed,
+}
+
 /// What was seen, line by line, whatever the number of lines.
 #[derive(Debug, Clone, Default)]
 pub struct Evidence {
     signs: [Option<String>; SIGNS],
-    connected: bool,
-    login_failed: bool,
-    listing_failed: bool,
-    lookup_failed: bool,
-    statistics_denied: bool,
-    panicked: bool,
-    killed: bool,
+    facts: [bool; Fact::Killed as usize + 1],
     desync: Option<String>,
     last_error: Option<String>,
     panic: Option<String>,
@@ -30,10 +43,10 @@ impl Evidence {
     pub fn note(&mut self, line: LogLine<'_>) {
         match line.level {
             Some(Level::Debug) => {}
-            Some(Level::Info) => self.connected |= is_connected(line.text),
+            Some(Level::Info) => self.learn(Fact::Connected, is_connected(line.text)),
             Some(Level::Warning) => self.note_warning(line.text),
             Some(Level::Panic) => {
-                self.panicked = true;
+                self.learn(Fact::Panicked, true);
                 self.panic = Some(cut(line.text));
             }
             Some(Level::Error | Level::Fatal) => self.note_error(line.text),
@@ -42,7 +55,7 @@ impl Evidence {
     }
 
     fn note_warning(&mut self, text: &str) {
-        self.killed |= text.starts_with("Killed with signal");
+        self.learn(Fact::Killed, text.starts_with("Killed with signal"));
         if text.contains("changes caused a desync") {
             self.desync = Some(cut(text));
         }
@@ -50,14 +63,16 @@ impl Evidence {
 
     fn note_error(&mut self, text: &str) {
         // After a panic there is only the backtrace.
-        if self.panicked || text.starts_with("Raw backtrace:") {
+        if self.knows(Fact::Panicked) || text.starts_with("Raw backtrace:") {
             return;
         }
-        self.login_failed |= text.contains("Failed to initialize user:")
+        let login = text.contains("Failed to initialize user:")
             || (text.contains("Login to ") && text.contains(" failed:"));
-        self.listing_failed |= text.contains("Mailbox listing for namespace");
-        self.lookup_failed |= text.contains("lookup failed");
-        self.statistics_denied |= text.contains("stats-writer") && text.contains("Permission denied");
+        self.learn(Fact::LoginFailed, login);
+        self.learn(Fact::ListingFailed, text.contains("Mailbox listing for namespace"));
+        self.learn(Fact::LookupFailed, text.contains("lookup failed"));
+        let denied = text.contains("stats-writer") && text.contains("Permission denied");
+        self.learn(Fact::StatisticsDenied, denied);
         self.note_sign(text);
         self.last_error = Some(cut(text));
     }
@@ -72,6 +87,14 @@ impl Evidence {
         }
     }
 
+    fn learn(&mut self, fact: Fact, is_so: bool) {
+        self.facts[fact as usize] |= is_so;
+    }
+
+    const fn knows(&self, fact: Fact) -> bool {
+        self.facts[fact as usize]
+    }
+
     fn note_sign(&mut self, text: &str) {
         if let Some(sign) = signs::read(text) {
             self.signs[sign as usize] = Some(cut(text));
@@ -80,17 +103,17 @@ impl Evidence {
 
     /// `imapc(HOST:PORT): Connected to` was seen: the source was really asked.
     pub const fn is_connected(&self) -> bool {
-        self.connected
+        self.knows(Fact::Connected)
     }
 
     /// The abort that 2.3.19 makes of a failed login: it means what its errors before the panic say.
     pub(super) const fn is_failed_login(&self) -> bool {
-        self.login_failed
+        self.knows(Fact::LoginFailed)
     }
 
     /// doveadm says that it obeyed a signal.
     pub(super) const fn is_killed(&self) -> bool {
-        self.killed
+        self.knows(Fact::Killed)
     }
 
     /// The last line with this sign.
@@ -102,12 +125,15 @@ impl Evidence {
     pub(super) fn is_unreachable(&self) -> bool {
         let broken = self.sign(Sign::Connection).is_some();
         self.sign(Sign::LoginLost).is_some()
-            || (broken && (self.login_failed || self.listing_failed || !self.connected))
+            || (broken
+                && (self.knows(Fact::LoginFailed)
+                    || self.knows(Fact::ListingFailed)
+                    || !self.knows(Fact::Connected)))
     }
 
     /// The user database can't be asked because this process has no right to: every user would fail here.
     pub(super) const fn is_denied_lookup(&self) -> bool {
-        self.lookup_failed && self.statistics_denied
+        self.knows(Fact::LookupFailed) && self.knows(Fact::StatisticsDenied)
     }
 
     /// The warning about changes.

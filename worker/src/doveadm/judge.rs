@@ -63,7 +63,8 @@ pub fn judge(input: JudgeInput<'_>) -> Judgement {
             message.push_str("; a CUTOVER needs a run without changes");
         }
         (Outcome::Authentication, _) if input.master_user => {
-            message.push_str("; a master user logs in here: other users of this host are likely to fail alike");
+            message
+                .push_str("; a master user logs in here: other users of this host are likely to fail alike");
         }
         _ => {}
     }

@@ -93,8 +93,16 @@ mod tests {
     fn finds_the_level_behind_every_prefix() {
         for (line, level, text) in [
             ("dsync(alice): Info: x", Some(Level::Info), "x"),
-            ("Nov 23 16:34:35 dsync(alice): Debug: brain M: x: Error: y", Some(Level::Debug), "brain M: x: Error: y"),
-            ("doveadm(alice)<10330><acbE+/FX>: Warning: imapc(h:1): x", Some(Level::Warning), "imapc(h:1): x"),
+            (
+                "Nov 23 16:34:35 dsync(alice): Debug: brain M: x: Error: y",
+                Some(Level::Debug),
+                "brain M: x: Error: y",
+            ),
+            (
+                "doveadm(alice)<10330><acbE+/FX>: Warning: imapc(h:1): x",
+                Some(Level::Warning),
+                "imapc(h:1): x",
+            ),
             ("doveadm(10.0.0.1,a): Error: x", Some(Level::Error), "x"),
             ("doveconf: Fatal: x", Some(Level::Fatal), "x"),
             ("Fatal: x", Some(Level::Fatal), "x"),

@@ -55,7 +55,7 @@ impl MailCounts {
     }
 
     /// Gives cut names their full length back where exactly one of the `known` mailboxes begins so.
-    pub fn restore_names<'n>(&mut self, known: impl Iterator<Item = &'n str> + Clone) {
+    pub fn restore_names<'n>(&mut self, known: &(impl Iterator<Item = &'n str> + Clone)) {
         for counts in [&mut self.saved, &mut self.expunged] {
             for (name, count) in std::mem::take(counts) {
                 let mut full = known.clone().filter(|full| is_shown_as(full, &name));
@@ -189,7 +189,8 @@ impl<'l> Event<'l> {
         let named = fields.strip_prefix("Mailbox ")?;
         let splits = named.match_indices(": ").map(|(at, _)| (&named[..at], &named[at + 2..]));
         let mut events = splits.filter_map(|(name, rest)| Some((name, Self::read_event(rest)?)));
-        let fitting = events.clone().find(|(name, event)| event.mailbox.is_some_and(|shown| is_shown_as(name, shown)));
+        let fitting =
+            events.clone().find(|(name, event)| event.mailbox.is_some_and(|shown| is_shown_as(name, shown)));
         let (name, event) = fitting.or_else(|| events.next())?;
         Some(Self { mailbox: Some(name), ..event })
     }
@@ -215,12 +216,12 @@ impl<'l> Event<'l> {
 
 /// Everything before the uid: `, uid=N` ends the box field, `: uid=N` stands where there is none.
 fn cut_uid(text: &str) -> Option<&str> {
+    const MORE: [&str; 6] = ["msgid=", "size=", "vsize=", "flags=", "from=", "subject="];
     let (fields, uid) = text.rsplit_once("uid=")?;
     if is_uid(uid) {
         return strip_separator(fields);
     }
     // More fields than asked for follow the uid: the first uid that one of them follows ends the box.
-    const MORE: [&str; 6] = ["msgid=", "size=", "vsize=", "flags=", "from=", "subject="];
     text.match_indices("uid=").find_map(|(at, _)| {
         let (uid, more) = text[at + 4..].split_once(", ")?;
         let follows = is_uid(uid) && MORE.iter().any(|field| more.starts_with(field));
@@ -229,7 +230,8 @@ fn cut_uid(text: &str) -> Option<&str> {
 }
 
 fn is_uid(text: &str) -> bool {
-    text == "error" || (!text.is_empty() && text.len() <= 10 && text.bytes().all(|byte| byte.is_ascii_digit()))
+    text == "error"
+        || (!text.is_empty() && text.len() <= 10 && text.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 fn strip_separator(fields: &str) -> Option<&str> {
@@ -257,7 +259,10 @@ fn destination(copy: &str) -> &str {
 fn is_shown_as(full: &str, shown: &str) -> bool {
     let same = |full: &str, shown: &str| {
         full.chars().count() == shown.chars().count()
-            && full.chars().zip(shown.chars()).all(|(full, shown)| full == shown || (shown == '?' && full.is_control()))
+            && full
+                .chars()
+                .zip(shown.chars())
+                .all(|(full, shown)| full == shown || (shown == '?' && full.is_control()))
     };
     if same(full, shown) {
         return true;

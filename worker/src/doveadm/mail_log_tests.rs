@@ -38,10 +38,16 @@ fn names_may_hold_what_the_line_is_made_of() {
     ] {
         assert_eq!(saved(&format!("dsync(u): Info: copy from {name}: box={name}, uid=7\n")), once(name));
         assert_eq!(saved(&format!("dsync(u): Info: save: box={name}, uid=7")), once(name));
-        assert_eq!(expunged(&format!("Nov 23 16:34:35 dsync(u): Info: expunge: box={name}, uid=4294967295")), once(name));
+        assert_eq!(
+            expunged(&format!("Nov 23 16:34:35 dsync(u): Info: expunge: box={name}, uid=4294967295")),
+            once(name)
+        );
         let v24 = format!("dsync(u)<1><x>: Info: Mailbox {name}: copy from {name}: box={name}, uid=7\n");
         assert_eq!(saved(&v24), once(name), "{v24}");
-        assert_eq!(expunged(&format!("dsync(u): Info: Mailbox {name}: expunge: box={name}, uid=7\n")), once(name));
+        assert_eq!(
+            expunged(&format!("dsync(u): Info: Mailbox {name}: expunge: box={name}, uid=7\n")),
+            once(name)
+        );
     }
 }
 
@@ -51,22 +57,29 @@ fn long_and_odd_names_are_told_whole_where_the_line_has_them() {
     let shown = format!("{}...", "ä".repeat(30));
     let v24 = format!("dsync(u): Info: Mailbox {long}: copy from {shown}: box={shown}, uid=7\n");
     assert_eq!(saved(&v24), once(&long));
-    let mut counts = read(&format!("dsync(u): Info: copy from {shown}: box={shown}, uid=7\n")).counts().clone();
+    let mut counts =
+        read(&format!("dsync(u): Info: copy from {shown}: box={shown}, uid=7\n")).counts().clone();
     assert_eq!(counts.saved.len(), 1);
-    counts.restore_names(["INBOX", long.as_str(), "ä"].into_iter());
+    counts.restore_names(&["INBOX", long.as_str(), "ä"].into_iter());
     assert_eq!(counts.saved.get(&long), Some(&1));
 
     let mut two = read("dsync(u): Info: expunge: box=New?line, uid=7\n").counts().clone();
-    two.restore_names(["New\nline", "New\tline"].into_iter());
+    two.restore_names(&["New\nline", "New\tline"].into_iter());
     assert_eq!(two.expunged.get("New?line"), Some(&1), "two mailboxes fit: neither is guessed");
-    two.restore_names(["New\nline", "New"].into_iter());
+    two.restore_names(&["New\nline", "New"].into_iter());
     assert_eq!(two.expunged.get("New\nline"), Some(&1));
 }
 
 #[test]
 fn other_fields_are_understood() {
-    assert_eq!(saved("dsync(a): Info: Mailbox INBOX: copy from INBOX: uid=1, msgid=<1.a@b>, size=666"), once("INBOX"));
-    assert_eq!(saved("dsync(a): Info: copy from INBOX: box=INBOX, uid=1, msgid=<x>, size=666"), once("INBOX"));
+    assert_eq!(
+        saved("dsync(a): Info: Mailbox INBOX: copy from INBOX: uid=1, msgid=<1.a@b>, size=666"),
+        once("INBOX")
+    );
+    assert_eq!(
+        saved("dsync(a): Info: copy from INBOX: box=INBOX, uid=1, msgid=<x>, size=666"),
+        once("INBOX")
+    );
     assert_eq!(saved("dsync(a): Info: copy from Sent: box=INBOX/Sent, uid=error"), once("INBOX/Sent"));
     assert_eq!(expunged("dsync(a): Info: expunge: uid=1, msgid=<x>, size=666"), once(OTHER));
     assert_eq!(expunged("dsync(a): Info: Mailbox Sent: autoexpunge: uid=1"), once("Sent"));
@@ -90,16 +103,18 @@ fn other_lines_count_nothing() {
 
 #[test]
 fn the_last_errors_are_kept_short_and_without_logins() {
-    let mut text = String::new();
-    for number in 0..50 {
-        text.push_str(&format!("dsync(a): Error: number {number} {}\n", "x".repeat(5000)));
-    }
+    let numbered = (0..50).map(|number| format!("dsync(a): Error: number {number} {}\n", "x".repeat(5000)));
+    let mut text: String = numbered.collect();
     text.push_str("dsync(a): Error: imapc(h:1): Command '1 LOGIN a secret' failed with BAD: 1 no\n");
     text.push_str("dsync(a): Panic: file x\ndsync(a): Error: Raw backtrace: #0 x\n");
     let reading = read(&text);
     let errors: Vec<&str> = reading.errors().collect();
     assert_eq!(errors.len(), KEPT_ERRORS);
-    assert!(errors.iter().all(|line| line.len() <= 1024 && !line.contains("secret") && !line.contains("backtrace")));
+    assert!(
+        errors
+            .iter()
+            .all(|line| line.len() <= 1024 && !line.contains("secret") && !line.contains("backtrace"))
+    );
     assert!(errors[0].contains("number 32"));
     assert_eq!(errors[19], "dsync(a): Panic: file x");
 }

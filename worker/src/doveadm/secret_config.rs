@@ -18,20 +18,21 @@ pub(super) fn write(
     config_version: Option<&str>,
     secrets: &[SecretSetting],
 ) -> Result<SecretString, String> {
-    if !main_config.starts_with('/') || main_config.contains(|c: char| c.is_control() || "*?[\"".contains(c)) {
+    if !main_config.starts_with('/') || main_config.contains(|c: char| c.is_control() || "*?[\"".contains(c))
+    {
         return Err(format!("the path of Dovecot's configuration can't be included: {main_config:?}"));
     }
     let mut text = String::new();
     if version.dialect() == Dialect::V24 {
         let line = config_version.map_or_else(|| three_numbers(&version.text), str::to_owned);
-        text.push_str(&format!("dovecot_config_version = {line}\n"));
+        text.extend(["dovecot_config_version = ", &line, "\n"]);
     }
-    text.push_str(&format!("!include {main_config}\n"));
+    text.extend(["!include ", main_config, "\n"]);
     for secret in secrets {
         let value = quote(&secret.key, secret.value.expose_secret(), version.dialect())?;
         match secret.key.split_once('/') {
-            None => text.push_str(&format!("{} = {value}\n", secret.key)),
-            Some(("plugin", name)) => text.push_str(&format!("plugin {{\n  {name} = {value}\n}}\n")),
+            None => text.extend([secret.key.as_str(), " = ", &value, "\n"]),
+            Some(("plugin", name)) => text.extend(["plugin {\n  ", name, " = ", &value, "\n}\n"]),
             Some(_) => return Err(format!("the password in {} can't be kept out of argv", secret.key)),
         }
     }
@@ -45,7 +46,9 @@ fn three_numbers(version: &str) -> String {
 
 fn quote(key: &str, value: &str, dialect: Dialect) -> Result<String, String> {
     if value.contains(['\n', '\r', '\0']) {
-        return Err(format!("the value of {key} holds a line end, which Dovecot's configuration can't express"));
+        return Err(format!(
+            "the value of {key} holds a line end, which Dovecot's configuration can't express"
+        ));
     }
     // 2.4 expands %{…} in every setting of a file, though not in those of -o.
     let value = if dialect == Dialect::V24 { value.replace("%{", "%%{") } else { value.to_owned() };

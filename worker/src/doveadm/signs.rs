@@ -64,22 +64,10 @@ pub(super) fn read(text: &str) -> Option<Sign> {
 
 /// Texts of servers that let in only so many.
 fn is_limit(text: &str) -> bool {
-    const LIMIT: [&str; 21] = [
+    const PLAIN: [&str; 9] = [
         "[limit]",
         "[throttled]",
         "[login-delay]",
-        "maximum number of connection",
-        "maximum number of concurrent",
-        "maximum number of simultaneous",
-        "maximum connections",
-        "max connections",
-        "connection limit",
-        "connections limit",
-        "limit of connections",
-        "limit on connections",
-        "number of connections exceeded",
-        "connections exceeded",
-        "connection count exceeded",
         "simultaneous connections",
         "concurrent connections",
         "throttl",
@@ -87,19 +75,33 @@ fn is_limit(text: &str) -> bool {
         "rate limit",
         "user is authenticated but not connected",
     ];
-    const TOO_MANY: [&str; 8] =
+    const OPENING: [&str; 6] =
+        ["too many", "maximum number of", "max number of", "limit of", "limit on the number of", "number of"];
+    const LIMITED: [&str; 8] =
         ["connection", "login", "session", "request", "simultaneous", "concurrent", "attempts", "clients"];
-    LIMIT.iter().any(|word| text.contains(word))
-        || text
-            .split_once("too many")
-            .is_some_and(|(_, what)| TOO_MANY.iter().any(|word| what.contains(word)) && !what.contains("open files"))
+    if PLAIN.iter().any(|word| text.contains(word)) {
+        return true;
+    }
+    // What the server answered, without what we asked of it.
+    let answer = text.rsplit("failed: ").next().unwrap_or(text);
+    let names_limited = |words: &str| LIMITED.iter().any(|word| words.contains(word));
+    let opened = |opening: &str| answer.split_once(opening).is_some_and(|(_, rest)| names_limited(rest));
+    let exceeded = ["exceed", "reach", "limit hit"].iter().any(|word| answer.contains(word));
+    OPENING[..3].iter().any(|opening| opened(opening))
+        || (exceeded
+            && (OPENING[3..].iter().any(|opening| opened(opening)) || is_counted_out(answer, &LIMITED)))
+}
+
+/// `connection limit exceeded`, `connections exceeded`, `maximum connections reached`.
+fn is_counted_out(answer: &str, limited: &[&str]) -> bool {
+    limited.iter().any(|word| answer.contains(word))
+        && ["limit", "max", "connections exceed", "connection count"].iter().any(|word| answer.contains(word))
 }
 
 /// What a line about a login says: `Authentication failed: REASON`, `Login to HOST failed: REASON`.
 fn read_login(text: &str) -> Option<Sign> {
-    const PERMANENT: [&str; 4] =
-        ["[authenticationfailed]", "[authorizationfailed]", "[expired]", "[noperm]"];
-    const TEMPORARY: [&str; 19] = [
+    const PERMANENT: [&str; 4] = ["[authenticationfailed]", "[authorizationfailed]", "[expired]", "[noperm]"];
+    const TEMPORARY: [&str; 21] = [
         "[unavailable]",
         "[serverbug]",
         "[inuse]",
@@ -119,6 +121,8 @@ fn read_login(text: &str) -> Option<Sign> {
         "timeout",
         "shutting down",
         "not connected",
+        "too busy",
+        "overloaded",
     ];
     const INSECURE: [&str; 10] = [
         "[privacyrequired]",
@@ -157,11 +161,12 @@ fn read_login(text: &str) -> Option<Sign> {
 }
 
 /// The command itself is at fault.
-const COMMAND: [&str; 9] = [
+const COMMAND: [&str; 10] = [
     "invalid option --",
     "option requires an argument",
     "unknown mail storage driver",
     "unknown mail driver",
+    "unknown mail_driver",
     "missing imapc_host",
     "imapc_host is empty",
     "unknown command",
@@ -170,11 +175,13 @@ const COMMAND: [&str; 9] = [
 ];
 
 /// A value or a file is at fault.
-const CONFIGURATION: [&str; 30] = [
+const CONFIGURATION: [&str; 34] = [
     "invalid -o parameter",
     "error reading configuration",
     "error in configuration file",
     "failed to read configuration",
+    "failed to parse configuration",
+    "failed to override configuration",
     "unknown setting",
     "unknown section",
     "invalid setting",
@@ -184,6 +191,8 @@ const CONFIGURATION: [&str; 30] = [
     "unknown feature",
     "couldn't load required plugin",
     "plugin not found",
+    "not found from directory",
+    "dlopen(",
     "couldn't load plugin",
     "couldn't initialize ssl context",
     "unknown field in mail_log_fields",
@@ -203,10 +212,12 @@ const CONFIGURATION: [&str; 30] = [
     "dovecot_config_version",
 ];
 
-const QUOTA: [&str; 7] = [
+const QUOTA: [&str; 9] = [
     "quota exceeded",
     "exceeded quota",
+    "exceeds quota",
     "over quota",
+    "out of quota",
     "[overquota]",
     "not enough disk quota",
     "mailbox is full",
@@ -281,8 +292,24 @@ mod tests {
             "imapc(h:993): Command '5 SELECT x' failed with BAD: 5 Request is throttled. Suggested Backoff Time: 92415 milliseconds",
             "imapc(h:993): Authentication failed: User is authenticated but not connected.",
             "Failed to initialize user: imapc: Login to h failed: Authentication failed: [INUSE] connection limit reached",
+            "imapc(h:143): Authentication failed: [ALERT] Too many open connections",
+            "imapc(h:143): Authentication failed: [UNAVAILABLE] Maximum number of logins for this user reached",
+            "imapc(h:143): Authentication failed: Session limit exceeded",
+            "imapc(h:143): Authentication failed: [ALERT] Number of connections for this account exceeded",
         ] {
             assert_eq!(read(text), Some(Sign::Limited), "{text}");
+        }
+    }
+
+    #[test]
+    fn other_limits_are_none_of_these() {
+        for text in [
+            "Mailbox INBOX: Saving failed: Message size exceeds the limit",
+            "imapc(h:143): Authentication failed: [AUTHENTICATIONFAILED] Login failed",
+            "open(/mail/a/m.1) failed: Too many open files",
+            "Failed to initialize user: imapc: Login to max-login-limit.example failed: Disconnected from server",
+        ] {
+            assert_ne!(read(text), Some(Sign::Limited), "{text}");
         }
     }
 
@@ -312,7 +339,9 @@ mod tests {
             assert_eq!(read(text), Some(Sign::LoginTemporary), "{text}");
         }
         assert_eq!(
-            read("imapc(h:143): Authentication failed: [PRIVACYREQUIRED] Plaintext authentication disallowed"),
+            read(
+                "imapc(h:143): Authentication failed: [PRIVACYREQUIRED] Plaintext authentication disallowed"
+            ),
             Some(Sign::Configuration)
         );
         assert_eq!(read("imapc: Login to h failed: Disconnected from server"), Some(Sign::LoginLost));

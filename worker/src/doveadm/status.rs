@@ -68,7 +68,11 @@ pub fn parse(output: &[u8]) -> StatusReport {
         return parse_json(trimmed);
     }
     let header: Vec<&str> = text.lines().next().unwrap_or_default().split('\t').collect();
-    if header.iter().all(|field| FIELDS.contains(field)) { parse_tab(&text, &header) } else { parse_flow(&text) }
+    if header.iter().all(|field| FIELDS.contains(field)) {
+        parse_tab(&text, &header)
+    } else {
+        parse_flow(&text)
+    }
 }
 
 /// Each object by itself, so that a cut list gives its whole rows.
@@ -126,14 +130,14 @@ fn row_of_json(object: &Value) -> Option<MailboxStatus> {
 }
 
 fn parse_tab(text: &str, header: &[&str]) -> StatusReport {
-    let named = header.first() == Some(&"mailbox") || header.first() == Some(&"username");
+    let has_name = header.first() == Some(&"mailbox") || header.first() == Some(&"username");
     let names = header.iter().take_while(|field| matches!(**field, "mailbox" | "username")).count();
     let columns = &header[names..];
     let mut report = Rows::default();
     for line in text.split_inclusive('\n').skip(1) {
         report.add(line, |row| {
             let tails: Vec<&str> = row.rsplitn(columns.len() + 1, '\t').collect();
-            let (name, values) = match (named, tails.len() == columns.len() + 1) {
+            let (name, values) = match (has_name, tails.len() == columns.len() + 1) {
                 (true, true) => (tails[columns.len()], &tails[..columns.len()]),
                 (false, false) if tails.len() == columns.len() => ("", tails.as_slice()),
                 _ => return None,
@@ -214,13 +218,20 @@ mod tests {
     use super::*;
 
     fn rows(output: &str) -> Vec<(String, Option<u64>, Option<u64>)> {
-        parse(output.as_bytes()).mailboxes.into_iter().map(|row| (row.mailbox, row.messages, row.vsize)).collect()
+        parse(output.as_bytes())
+            .mailboxes
+            .into_iter()
+            .map(|row| (row.mailbox, row.messages, row.vsize))
+            .collect()
     }
 
     #[test]
     fn json_gives_names_as_they_are() {
         let output = r#"[{"mailbox":"Tab\there","messages":"0","vsize":"7"},{"mailbox":"a}\"{","messages":3,"vsize":4}]"#;
-        assert_eq!(rows(output), [("Tab\there".into(), Some(0), Some(7)), ("a}\"{".into(), Some(3), Some(4))]);
+        assert_eq!(
+            rows(output),
+            [("Tab\there".into(), Some(0), Some(7)), ("a}\"{".into(), Some(3), Some(4))]
+        );
         assert!(parse(output.as_bytes()).complete);
         assert_eq!(parse(b"[]\n"), StatusReport { mailboxes: vec![], complete: true });
         let cut = parse(&output.as_bytes()[..60]);
@@ -229,7 +240,8 @@ mod tests {
 
     #[test]
     fn tab_is_read_from_the_right_and_over_line_ends() {
-        let output = "mailbox\tmessages\tvsize\nTab\there\t0\t1\nNew\nline\t2\t3\nCr\rx\t4\t5\nINBOX\t5\t4539\n";
+        let output =
+            "mailbox\tmessages\tvsize\nTab\there\t0\t1\nNew\nline\t2\t3\nCr\rx\t4\t5\nINBOX\t5\t4539\n";
         assert_eq!(
             rows(output),
             [

@@ -75,7 +75,11 @@ fn read(word: &str) -> Option<Version> {
     let text = word[..end].trim_end_matches('.');
     let mut numbers = text.split('.').map(|number| number.parse().ok());
     let (major, minor) = (numbers.next()??, numbers.next()??);
-    numbers.all(|number: Option<u32>| number.is_some()).then(|| Version { major, minor, text: text.to_owned() })
+    numbers.all(|number: Option<u32>| number.is_some()).then(|| Version {
+        major,
+        minor,
+        text: text.to_owned(),
+    })
 }
 
 #[cfg(test)]

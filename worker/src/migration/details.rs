@@ -9,6 +9,11 @@ use crate::{doveadm::mail_log::StderrReading, process::Exit};
 pub(super) struct Details(Vec<Value>);
 
 impl Details {
+    /// Begins with blocks of earlier claims.
+    pub(super) const fn starting_with(blocks: Vec<Value>) -> Self {
+        Self(blocks)
+    }
+
     /// Adds the block of a step.
     pub(super) fn push(&mut self, step: &str, block: Block) {
         let mut object = Map::new();

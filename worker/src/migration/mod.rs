@@ -91,7 +91,11 @@ impl Runner {
     pub async fn run(&self, held: Arc<Held>) {
         let span = tracing::info_span!("migration", job = held.name());
         async {
-            let mut gathered = Gathered { attempt: held.claimed.attempt, ..Gathered::default() };
+            let mut gathered = Gathered {
+                details: Details::starting_with(held.claimed.loss_blocks.clone()),
+                attempt: held.claimed.attempt,
+                ..Gathered::default()
+            };
             tracing::info!(
                 user = held.claimed.user.source_uid,
                 phase = held.claimed.phase.as_str(),

@@ -138,7 +138,7 @@ mod tests {
     fn a_deadline_passes() {
         assert!(Deadline::PAST.has_passed());
         assert!(Deadline::at(boottime()).has_passed());
-        assert!(!Deadline::after(Duration::from_secs(3600)).has_passed());
+        assert!(!Deadline::after(Duration::from_hours(1)).has_passed());
         assert!(!Deadline::after(Duration::MAX).has_passed());
     }
 
@@ -152,7 +152,7 @@ mod tests {
         handle.extend(later);
         assert_eq!(clock.deadline(), later);
         handle.lose();
-        handle.extend(Deadline::after(Duration::from_secs(300)));
+        handle.extend(Deadline::after(Duration::from_mins(5)));
         assert!(clock.is_lost());
     }
 

@@ -25,7 +25,7 @@ const SEND_LIMIT: Duration = Duration::from_secs(10);
 const REPORT_LIMIT: Duration = Duration::from_secs(15);
 
 /// Stands for never, where the clock would overflow.
-const FAR: Duration = Duration::from_secs(10 * 365 * 86_400);
+const FAR: Duration = Duration::from_hours(10 * 365 * 24);
 
 /// How the conversation ended.
 #[derive(Debug)]

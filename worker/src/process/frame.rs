@@ -120,12 +120,11 @@ impl FrameReader {
     }
 
     fn read_header(&mut self) -> Result<(), FrameError> {
-        let (message, payload) = match *self.bytes.as_slice() {
-            [a, b, c, d, e, f, g, h] => (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h])),
-            _ => return Err(FrameError::Malformed),
+        let (&[message, payload], []) = self.bytes.as_chunks::<4>() else {
+            return Err(FrameError::Malformed);
         };
-        let message = bounded("message", message, MESSAGE_MAX)?;
-        let payload = bounded("input", payload, PAYLOAD_MAX)?;
+        let message = bounded("message", u32::from_be_bytes(message), MESSAGE_MAX)?;
+        let payload = bounded("input", u32::from_be_bytes(payload), PAYLOAD_MAX)?;
         if message == 0 {
             return Err(FrameError::Malformed);
         }

@@ -28,7 +28,6 @@ mod record;
 mod spec;
 mod supervisor;
 
-
 pub use clock::{Deadline, LeaseClock, LeaseHandle};
 pub use error::Error;
 pub use exit::{Cause, Exit, Finished, LaunchStep};

@@ -61,8 +61,7 @@ impl Tail {
 
 /// Reads both streams to their ends, which come when the last process that holds them is gone.
 pub(super) async fn drain(
-    stdout: Option<ChildStdout>,
-    stderr: Option<ChildStderr>,
+    (stdout, stderr): (Option<ChildStdout>, Option<ChildStderr>),
     head: &mut Head,
     tail: &mut Tail,
     on_stderr: &mut (dyn FnMut(&[u8]) + Send),

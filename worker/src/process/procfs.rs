@@ -54,7 +54,9 @@ pub(super) fn children(pid: i32) -> Vec<i32> {
     match fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")) {
         Ok(list) => list.split_ascii_whitespace().filter_map(|child| child.parse().ok()).collect(),
         // A kernel without CONFIG_PROC_CHILDREN.
-        Err(_) => processes().into_iter().filter(|&child| stat(child).is_some_and(|s| s.parent == pid)).collect(),
+        Err(_) => {
+            processes().into_iter().filter(|&child| stat(child).is_some_and(|s| s.parent == pid)).collect()
+        }
     }
 }
 

@@ -57,8 +57,8 @@ impl Supervisor {
             .map_err(|source| Error::State { path: records, source })
     }
 
-    /// Runs one child to its end. When this returns, but for [`Error::Survivors`], no process of the child is left;
-    /// when it is dropped, its guard kills them at once.
+    /// Runs one child to its end. When this returns, but for [`Error::Survivors`], no process of the child is left
+    /// (after [`Error::GuardLost`], none of its group); when it is dropped, its guard kills them at once.
     ///
     /// `on_stderr` gets standard error while the child runs, in pieces that end anywhere. It must be quick: the
     /// child waits for it. A non-zero exit is not an error.
@@ -79,29 +79,17 @@ impl Supervisor {
         let start = self.describe(spec, &mut limits)?;
         let begun = Instant::now();
         let (mut guard, socket) = self.start_guard()?;
-        let record = guard.id().and_then(|pid| i32::try_from(pid).ok()).map(|pid| record::path(&self.records, pid));
-
-        let verdict = {
-            let (stdout, stderr) = (guard.stdout.take(), guard.stderr.take());
-            let mut drained = pin!(drain(stdout, stderr, &mut head, &mut tail, on_stderr));
-            let mut held = pin!(Conversation::new(socket, limits).hold(&start));
-            tokio::select! {
-                verdict = &mut held => {
-                    // Bounded, because a process that survived may hold the pipes.
-                    let _ = timeout(DRAIN_LIMIT, drained).await;
-                    verdict
-                }
-                () = &mut drained => held.await,
-            }
+        let outputs = (guard.stdout.take(), guard.stderr.take());
+        let conversation = async {
+            let verdict = Conversation::new(socket, limits).hold(&start).await;
+            let duration = begun.elapsed();
+            // Before the outputs are waited for: whom a lost guard has left may hold them.
+            self.dismiss(guard, &verdict).await?;
+            Ok((verdict?, duration))
         };
-        let duration = begun.elapsed();
-        // Where the conversation failed the guard is as good as lost.
-        let lost = !matches!(verdict, Ok(Verdict::Ended { .. } | Verdict::NotLaunched(_) | Verdict::Survivors(_)));
-        dismiss(&mut guard, lost).await;
-        if let (true, Some(record)) = (lost, record) {
-            kill_lost_family(record).await?;
-        }
-        match verdict? {
+        let (verdict, duration) =
+            attend(conversation, drain(outputs, &mut head, &mut tail, on_stderr)).await?;
+        match verdict {
             Verdict::Ended { exit, cause } => Ok(Finished {
                 exit,
                 cause,
@@ -110,7 +98,9 @@ impl Supervisor {
                 stderr_tail: tail.into_bytes(),
                 duration,
             }),
-            Verdict::NotLaunched(LaunchFailure::Expired) => Err(Error::NotStarted { cause: Cause::LeaseLost }),
+            Verdict::NotLaunched(LaunchFailure::Expired) => {
+                Err(Error::NotStarted { cause: Cause::LeaseLost })
+            }
             Verdict::NotLaunched(LaunchFailure::Failed { step, errno }) => {
                 Err(Error::Start { program, step, source: io::Error::from_raw_os_error(errno) })
             }
@@ -120,8 +110,7 @@ impl Supervisor {
     }
 
     /// Makes the frame that has the guard start the child.
-    fn describe(&self, spec: Spec, limits: &mut Limits) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let mut spec = spec;
+    fn describe(&self, mut spec: Spec, limits: &mut Limits) -> Result<Zeroizing<Vec<u8>>, Error> {
         let input = spec.stdin.take();
         let start = Start {
             deadline: limits.lease.begin(),
@@ -130,7 +119,7 @@ impl Supervisor {
             name: std::mem::take(&mut spec.name),
             child: ChildSpec::of(spec, input.is_some()),
         };
-        let input = input.as_ref().map(|input| input.expose_secret()).unwrap_or_default();
+        let input = input.as_ref().map(ExposeSecret::expose_secret).unwrap_or_default();
         frame::encode(&Order::Start(start), input).map_err(Error::Description)
     }
 
@@ -153,20 +142,34 @@ impl Supervisor {
             .map_err(failed)?;
         Ok((guard, socket))
     }
-}
 
-/// Waits for the guard to exit, and makes it when it does not. Its child dies with it.
-async fn dismiss(guard: &mut Child, lost: bool) {
-    if lost || timeout(GUARD_EXIT_LIMIT, guard.wait()).await.is_err() {
-        let _ = guard.start_kill();
-        let _ = timeout(GUARD_EXIT_LIMIT, guard.wait()).await;
+    /// Waits for a guard that has said its last word. One that has not is killed, its child with it, and then
+    /// whoever is left by its record.
+    async fn dismiss(&self, mut guard: Child, verdict: &Result<Verdict, Error>) -> Result<(), Error> {
+        let pid = guard.id().and_then(|pid| i32::try_from(pid).ok());
+        let lost = matches!(verdict, Ok(Verdict::Lost) | Err(_));
+        if lost || timeout(GUARD_EXIT_LIMIT, guard.wait()).await.is_err() {
+            // Fails only where it has ended already.
+            let _ = guard.start_kill();
+            let _ = timeout(GUARD_EXIT_LIMIT, guard.wait()).await;
+        }
+        let (true, Some(pid)) = (lost, pid) else { return Ok(()) };
+        match leftover::settle(record::path(&self.records, pid), LOST_FAMILY_LIMIT).await {
+            0 => Ok(()),
+            count => Err(Error::Survivors { count }),
+        }
     }
 }
 
-/// Kills whom a lost guard has left. No record means nobody.
-async fn kill_lost_family(record: PathBuf) -> Result<(), Error> {
-    match leftover::settle(record, LOST_FAMILY_LIMIT).await {
-        0 => Ok(()),
-        count => Err(Error::Survivors { count }),
+/// Drives the conversation with the guard while the outputs are drained; gives what the conversation gives.
+async fn attend<V>(conversation: impl Future<Output = V>, draining: impl Future<Output = ()>) -> V {
+    let (mut conversation, mut draining) = (pin!(conversation), pin!(draining));
+    tokio::select! {
+        verdict = &mut conversation => {
+            // Bounded, because a process that survived may hold the pipes.
+            let _ = timeout(DRAIN_LIMIT, draining).await;
+            verdict
+        }
+        () = &mut draining => conversation.await,
     }
 }

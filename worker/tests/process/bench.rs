@@ -7,7 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dmf_worker::process::{Deadline, EnvVar, Error, Finished, LeaseClock, LeaseHandle, Limits, Spec, Supervisor};
+use dmf_worker::process::{
+    Deadline, EnvVar, Error, Finished, LeaseClock, LeaseHandle, Limits, Spec, Supervisor,
+};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -22,7 +24,7 @@ pub(crate) const EXE: &str = env!("CARGO_BIN_EXE_dmf-worker");
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Longer than any test.
-const LONG: Duration = Duration::from_secs(600);
+const LONG: Duration = Duration::from_mins(10);
 
 /// A supervisor on a state directory of its own.
 pub(crate) struct Bench {

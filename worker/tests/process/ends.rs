@@ -29,7 +29,8 @@ async fn both_streams_are_read() {
     let mut seen = Vec::new();
     let (_lease, limits) = limits();
     let script = sh("echo out; echo err >&2; exit 3");
-    let finished = bench.supervisor.run(script, limits, &mut |chunk| seen.extend_from_slice(chunk)).await.unwrap();
+    let finished =
+        bench.supervisor.run(script, limits, &mut |chunk| seen.extend_from_slice(chunk)).await.unwrap();
     assert_eq!(text(&finished), "out\n");
     assert!(!finished.stdout_truncated);
     assert_eq!(seen, b"err\n");
@@ -49,7 +50,8 @@ async fn a_flood_on_both_streams_costs_no_memory() {
     const FLOOD: u64 = 2 << 30;
     let bench = Bench::new();
     let (_lease, limits) = limits();
-    let mut spec = sh(&format!("head -c {FLOOD} /dev/zero & head -c {FLOOD} /dev/zero >&2; wait; echo end >&2"));
+    let mut spec =
+        sh(&format!("head -c {FLOOD} /dev/zero & head -c {FLOOD} /dev/zero >&2; wait; echo end >&2"));
     spec.stdout_limit = 1000;
     spec.stderr_tail = 500;
     let before = resident_kib("self").unwrap();
@@ -82,7 +84,8 @@ async fn stop(script: &str, grace: Duration) -> Finished {
 
 #[tokio::test]
 async fn a_cancelled_child_may_end_by_itself() {
-    let finished = stop("trap 'echo bye; exit 5' TERM; echo ready >&2; while :; do sleep 0.02; done", Duration::MAX);
+    let finished =
+        stop("trap 'echo bye; exit 5' TERM; echo ready >&2; while :; do sleep 0.02; done", Duration::MAX);
     let finished = finished.await;
     assert_eq!((finished.exit, finished.cause), (Exit::Code(5), Cause::Cancelled));
     assert_eq!(text(&finished), "bye\n");

@@ -60,8 +60,7 @@ async fn orphans_are_waited_for_while_the_child_runs() {
                   for s in /proc/[0-9]*/stat; do read -r l < $s && echo \"$l\"; done 2>/dev/null; echo $PPID";
     let printed = bench.print(script).await;
     let (processes, guard) = printed.trim_end().rsplit_once('\n').unwrap();
-    let zombies: Vec<_> =
-        processes.lines().filter(|line| line.contains(&format!(" Z {guard} "))).collect();
+    let zombies: Vec<_> = processes.lines().filter(|line| line.contains(&format!(" Z {guard} "))).collect();
     assert_eq!(zombies, Vec::<&str>::new());
 }
 
@@ -106,7 +105,7 @@ async fn the_guard_does_not_heed_polite_signals() {
     let bench = Bench::new();
     let marker = marker();
     let (_lease, mut limits) = limits();
-    limits.grace = Duration::from_secs(60);
+    limits.grace = Duration::from_mins(1);
     let cancel = limits.cancel.clone();
     let spec = sh(&format!("sleep {marker}"));
     let (finished, ()) = tokio::join!(bench.run_within(spec, limits), async {

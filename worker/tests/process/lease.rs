@@ -12,7 +12,7 @@ use crate::{
 };
 
 fn limits_for(lease: LeaseClock) -> Limits {
-    Limits::new(lease, Duration::from_secs(600), CancellationToken::new())
+    Limits::new(lease, Duration::from_mins(10), CancellationToken::new())
 }
 
 #[tokio::test]
@@ -49,7 +49,7 @@ async fn nothing_is_started_under_a_lost_lease_or_a_cancel() {
     let result = bench.run_within(sh("exit 0"), limits_for(lease)).await;
     assert!(matches!(result, Err(Error::NotStarted { cause: Cause::LeaseLost })), "{result:?}");
 
-    let (_handle, lease) = LeaseClock::channel(Deadline::after(Duration::from_secs(60)));
+    let (_handle, lease) = LeaseClock::channel(Deadline::after(Duration::from_mins(1)));
     let limits = limits_for(lease);
     limits.cancel.cancel();
     let result = bench.run_within(sh("exit 0"), limits).await;

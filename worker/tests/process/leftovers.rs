@@ -108,9 +108,13 @@ async fn a_frozen_guard_and_its_child_are_killed() {
     let (guard, child) = until("a record", || recorded(worker.state())).await;
     send(guard, Signal::SIGSTOP);
     worker.kill();
+    // The kernel continues a stopped group whose last tie to its session dies, so the guard may have woken up and
+    // be faster.
     let leftovers = kill_leftovers(worker.state(), Duration::from_secs(4)).await.unwrap();
-    assert_eq!(leftovers, Leftovers { found: 1, remaining: vec![] });
-    assert!(!lives(guard) && !lives(child));
+    assert_eq!(leftovers.remaining, vec![]);
+    assert!(!lives(child));
+    // Where it was faster, it removes the record as its last act but one.
+    until("the end of the guard", || (!lives(guard)).then_some(())).await;
     assert_eq!(sleepers(&marker), Vec::<i32>::new());
     assert!(records(worker.state()).is_empty());
 }

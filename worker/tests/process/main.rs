@@ -5,6 +5,7 @@
     clippy::disallowed_methods,
     reason = "these tests start, freeze and kill processes of their own; one of them takes its orders by environment"
 )]
+#![allow(clippy::unwrap_used, reason = "what the tests share fails a test by panicking")]
 
 mod bench;
 mod ends;

@@ -129,7 +129,8 @@ async fn the_mail_user_s_child_dies_with_its_guard() {
     }
     let (result, child) = tokio::join!(bench.run_within(spec, limits), async {
         let (guard, child) = bench.guard_and_child().await;
-        let program = || fs::read_to_string(format!("/proc/{child}/comm")).ok().filter(|name| name == "sleep\n");
+        let program =
+            || fs::read_to_string(format!("/proc/{child}/comm")).ok().filter(|name| name == "sleep\n");
         until("the program", program).await;
         crate::bench::send(guard, nix::sys::signal::Signal::SIGKILL);
         child

@@ -3,6 +3,7 @@
 use std::{error::Error as _, fs, io};
 
 use dmf_worker::process::{Error, LaunchStep, Spec, Supervisor};
+use nix::errno::Errno::{self, EACCES, EINVAL, ENOENT};
 
 use crate::bench::{Bench, limits, sh};
 
@@ -21,8 +22,7 @@ async fn the_reason_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("no-program");
     fs::write(&file, "#!/bin/sh\n").unwrap();
-    let errno = |errno: nix::errno::Errno| errno as i32;
-    use nix::errno::Errno::{EACCES, EINVAL, ENOENT};
+    let errno = |errno: Errno| errno as i32;
     assert_eq!(failure(Spec::new("t", dir.path().join("absent"))).await, (LaunchStep::Exec, errno(ENOENT)));
     assert_eq!(failure(Spec::new("t", "absent-from-path")).await, (LaunchStep::Exec, errno(ENOENT)));
     assert_eq!(failure(Spec::new("t", file)).await, (LaunchStep::Exec, errno(EACCES)));

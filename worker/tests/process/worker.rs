@@ -59,7 +59,8 @@ impl WorkerProcess {
     pub(crate) fn result(mut self) -> String {
         let output = self.process.take().unwrap().wait_with_output().unwrap();
         let output = String::from_utf8(output.stdout).unwrap();
-        let result = output.lines().find_map(|line| line.split_once("CAUSE ")).unwrap_or_else(|| panic!("{output}"));
+        let result =
+            output.lines().find_map(|line| line.split_once("CAUSE ")).unwrap_or_else(|| panic!("{output}"));
         result.1.to_owned()
     }
 }
@@ -76,7 +77,7 @@ async fn as_a_worker_process() {
     let (Ok(state), Ok(script)) = (env::var(STATE), env::var(SCRIPT)) else { return };
     let supervisor = Supervisor::new(EXE, Path::new(&state)).unwrap();
     let (handle, lease) = LeaseClock::channel(Deadline::after(LEASE));
-    let limits = Limits::new(lease, Duration::from_secs(600), CancellationToken::new());
+    let limits = Limits::new(lease, Duration::from_mins(10), CancellationToken::new());
     let beat = async {
         loop {
             tokio::time::sleep(LEASE / 20).await;

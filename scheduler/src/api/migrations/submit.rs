@@ -7,10 +7,9 @@ use axum::{
 };
 use dmf_shared::{
     crypto,
-    domain::{migration::Phase, user::ImapcSsl},
+    domain::{command_rules, migration::Phase, sealed::Sealed, user::ImapcSsl},
     store::{Source, Submission, SubmitError, UserFields},
 };
-use secrecy::SecretString;
 use serde_json::Value;
 
 use crate::{
@@ -60,7 +59,7 @@ fn location(source_uid: &str, id: u64) -> String {
 async fn read(app: &App, source: &Source, mut fields: Fields) -> Result<Submission> {
     let source_uid = fields.text("sourceUid");
     let source_uid = fields.require("sourceUid", source_uid);
-    let phase = fields.word("phase", "PRE_SYNC, CUTOVER", Phase::parse);
+    let phase = fields.parsed("phase", "PRE_SYNC or CUTOVER", Phase::parse);
     let phase = fields.require("phase", phase);
     let priority = fields.flag("priority").value().unwrap_or(false);
     let not_before = fields.time("notBefore").value();
@@ -114,10 +113,25 @@ async fn read_user(
         email: fields.text("email").nested(),
         password: sealed_password(app, source, source_uid, fields),
         container: fields.text("container").nested(),
-        imapc_options: list(fields.texts("imapcOptions")),
-        use_imapc_ssl: fields.word("useImapcSsl", "no, imaps, starttls", ImapcSsl::parse).nested(),
+        imapc_options: imapc_options(fields),
+        use_imapc_ssl: fields.parsed("useImapcSsl", "no, imaps or starttls", ImapcSsl::parse).nested(),
         exclude_folders: list(fields.texts("excludeFolders")),
     })
+}
+
+/// doveadm settings of the user. Which names are allowed only the worker knows.
+fn imapc_options(fields: &mut Fields) -> Option<Vec<String>> {
+    let options = list(fields.texts("imapcOptions"))?;
+    for option in &options {
+        let fault = match command_rules::split_setting(option) {
+            Some((key, _)) => command_rules::setting_key_fault(key),
+            None => Some("must be of the form key=value".to_owned()),
+        };
+        if let Some(fault) = fault {
+            fields.refuse("imapcOptions", fault);
+        }
+    }
+    Some(options)
 }
 
 /// A list; null clears it.
@@ -130,9 +144,8 @@ fn sealed_password(
     source: &Source,
     source_uid: Option<&str>,
     fields: &mut Fields,
-) -> Option<Option<dmf_shared::domain::sealed::Sealed>> {
-    let password = fields.secret("password").nested()?;
-    let Some(password) = password.map(SecretString::from) else { return Some(None) };
+) -> Option<Option<Sealed>> {
+    let Some(password) = fields.secret("password").nested()? else { return Some(None) };
     match app.keys.seal(&password, source.id, source_uid?) {
         Ok(sealed) => Some(Some(sealed)),
         Err(crypto::key_ring::Error::NoActiveKey) => {

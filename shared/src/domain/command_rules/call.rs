@@ -84,7 +84,8 @@ impl<'c> DoveadmCall<'c> {
             return;
         };
         if self.stage == Stage::Template && has_hole(&first.text) {
-            faults.push(Fault::new(&first.path, "the sub command must be named as it is, without properties"));
+            faults
+                .push(Fault::new(&first.path, "the sub command must be named as it is, without properties"));
             return;
         }
         let Some(reading) = self.options() else {
@@ -108,7 +109,8 @@ impl<'c> DoveadmCall<'c> {
 
     fn check_base(&self, rules: &Rules, faults: &mut Vec<Fault>) {
         for (index, flag) in self.base.flags.iter().enumerate() {
-            let known = flag.len() > 1 && flag.starts_with('-') && flag[1..].chars().all(|c| "Dv".contains(c));
+            let known =
+                flag.len() > 1 && flag.starts_with('-') && flag[1..].chars().all(|c| "Dv".contains(c));
             if !known && !self.is_list_hole(flag) {
                 let message = "doveadm itself takes no flags but -D and -v";
                 faults.push(Fault::new(format!("flags[{index}]"), message));
@@ -132,11 +134,10 @@ impl<'c> DoveadmCall<'c> {
                 let message = format!("the output can be read as {} only", FORMATS.join(", "));
                 faults.push(Fault::new(value_path, message));
             }
-            "-f" => {}
             "-c" if rules.origin == Origin::Api => {
                 faults.push(Fault::new(join(path, "name"), "-c may not come from outside"));
             }
-            "-c" => {}
+            "-f" | "-c" => {}
             "-D" | "-v" => {
                 let message = format!("{} takes no value: write it as a flag", option.name);
                 faults.push(Fault::new(join(path, "name"), message));
@@ -214,7 +215,8 @@ impl<'c> DoveadmCall<'c> {
             return;
         };
         if let Some(extra) = after.first() {
-            let message = "nothing may follow the destination: doveadm would run it as a command; options go before it";
+            let message =
+                "nothing may follow the destination: doveadm would run it as a command; options go before it";
             faults.push(Fault::new(&extra.path, message));
         }
         self.check_destination(destination, rules, faults);

@@ -50,12 +50,12 @@ pub(super) fn read<'t>(tokens: &'t [Token], syntax: &Syntax) -> Reading<'t> {
             break;
         }
         if token.text.starts_with("--") {
-            reading.fault = Some((token, "long options and -- are not taken: write the short form".to_owned()));
+            reading.fault =
+                Some((token, "long options and -- are not taken: write the short form".to_owned()));
             return reading;
         }
         rest = after;
-        let mut cluster = token.text[1..].char_indices();
-        while let Some((at, letter)) = cluster.next() {
+        for (at, letter) in token.text[1..].char_indices() {
             if syntax.flags.contains(letter) {
                 reading.options.push(Given { letter, value: None, token });
             } else if syntax.valued.contains(letter) {

@@ -104,11 +104,13 @@ pub(super) fn api_fault(key: &str, value: Option<&str>, allowed: Option<&[String
     if is_never(key) {
         return Some(format!("the setting {key} may not come from outside"));
     }
-    let Some(allowed) = allowed else { return None };
+    let allowed = allowed?;
     if is_harmless(key, value) || allowed.iter().any(|pattern| matches(pattern, key)) {
         return None;
     }
-    Some(format!("the setting {key} is not allowed here; the worker's list dmf.worker.doveadm-settings.allow can allow it"))
+    Some(format!(
+        "the setting {key} is not allowed here; the worker's list dmf.worker.doveadm-settings.allow can allow it"
+    ))
 }
 
 fn is_never(key: &str) -> bool {

@@ -44,7 +44,10 @@ fn the_commands_of_the_manual_are_allowed_everywhere() {
     for command in [backup(), status(), json!({"name": "ignore"})] {
         assert_eq!(api(&command), Vec::<String>::new());
         assert_eq!(strict(&command), Vec::<String>::new());
-        assert_eq!(check_with(&command, &Rules::worker(Origin::Worker), Stage::Template), Vec::<String>::new());
+        assert_eq!(
+            check_with(&command, &Rules::worker(Origin::Worker), Stage::Template),
+            Vec::<String>::new()
+        );
     }
     let excluding = edit(backup(), "/subCommand/arguments", json!(["imapc:", "{%mdb:exclude}"]));
     assert_eq!(strict(&excluding), Vec::<String>::new());
@@ -60,19 +63,36 @@ fn the_commands_of_the_manual_are_allowed_everywhere() {
 fn the_api_runs_no_other_program() {
     one(&strict(&json!({"name": "/bin/sh", "flags": "-c", "arguments": "id"})), "dmf.worker.command.allow");
     one(&api(&json!({"name": "%{conf:x}", "arguments": "id"})), "without properties");
-    assert_eq!(api(&json!({"name": "/opt/own-sync", "arguments": "id"})), Vec::<String>::new(), "a worker may allow it");
+    assert_eq!(
+        api(&json!({"name": "/opt/own-sync", "arguments": "id"})),
+        Vec::<String>::new(),
+        "a worker may allow it"
+    );
     let own = Rules { programs: Some(vec!["/opt/own-sync".into()]), ..Rules::worker(Origin::Api) };
-    assert_eq!(check_with(&json!({"name": "/opt/own-sync", "arguments": "id"}), &own, Stage::Rendered), Vec::<String>::new());
-    assert_eq!(check_with(&json!({"name": "/bin/sh"}), &Rules::worker(Origin::Worker), Stage::Rendered), Vec::<String>::new());
+    assert_eq!(
+        check_with(&json!({"name": "/opt/own-sync", "arguments": "id"}), &own, Stage::Rendered),
+        Vec::<String>::new()
+    );
+    assert_eq!(
+        check_with(&json!({"name": "/bin/sh"}), &Rules::worker(Origin::Worker), Stage::Rendered),
+        Vec::<String>::new()
+    );
 }
 
 #[test]
 fn the_api_runs_no_other_command_of_doveadm() {
-    for sub in [json!({"name": "exec", "arguments": "id"}), json!({"name": "mailbox", "subCommand": {"name": "delete"}}),
-        json!({"name": "mailbox", "flags": "-x", "arguments": "status"}), json!({"name": "batch", "arguments": [":", "backup"]})] {
+    for sub in [
+        json!({"name": "exec", "arguments": "id"}),
+        json!({"name": "mailbox", "subCommand": {"name": "delete"}}),
+        json!({"name": "mailbox", "flags": "-x", "arguments": "status"}),
+        json!({"name": "batch", "arguments": [":", "backup"]}),
+    ] {
         let command = json!({"name": "doveadm", "subCommand": sub});
         one(&api(&command), "only backup, sync and mailbox status");
-        assert_eq!(check_with(&command, &Rules::worker(Origin::Worker), Stage::Template), Vec::<String>::new());
+        assert_eq!(
+            check_with(&command, &Rules::worker(Origin::Worker), Stage::Template),
+            Vec::<String>::new()
+        );
     }
     one(&api(&json!({"name": "doveadm", "subCommand": {"name": "%{conf:x}"}})), "without properties");
 }
@@ -80,13 +100,23 @@ fn the_api_runs_no_other_command_of_doveadm() {
 #[test]
 fn settings_that_reach_beyond_mail_are_refused() {
     let with = |name: &str, value: &str| edit(backup(), "/options/0", json!({"name": name, "value": value}));
-    for (name, value) in [("libexec_dir", "/usr/bin"), ("-o", "libexec_dir=/usr/bin"), ("-o", "mail_plugin_dir=/tmp"),
-        ("-o", "dsync_remote_cmd=id"), ("imapc_rawlog_dir", "/tmp"), ("auth_socket_path", "/x"), ("-o", "plugin/libexec_dir=/x"),
-        ("-o", "service/x/executable=/bin/sh")] {
+    for (name, value) in [
+        ("libexec_dir", "/usr/bin"),
+        ("-o", "libexec_dir=/usr/bin"),
+        ("-o", "mail_plugin_dir=/tmp"),
+        ("-o", "dsync_remote_cmd=id"),
+        ("imapc_rawlog_dir", "/tmp"),
+        ("auth_socket_path", "/x"),
+        ("-o", "plugin/libexec_dir=/x"),
+        ("-o", "service/x/executable=/bin/sh"),
+    ] {
         one(&api(&with(name, value)), "may not come from outside");
         let all = Rules { settings: Some(vec!["*".into()]), ..Rules::worker(Origin::Api) };
         one(&check_with(&with(name, value), &all, Stage::Rendered), "may not come from outside");
-        assert_eq!(check_with(&with(name, value), &Rules::worker(Origin::Worker), Stage::Rendered), Vec::<String>::new());
+        assert_eq!(
+            check_with(&with(name, value), &Rules::worker(Origin::Worker), Stage::Rendered),
+            Vec::<String>::new()
+        );
     }
     one(&api(&with("-c", "/tmp/x.conf")), "-c may not");
     one(&strict(&with("-o", "mail_location=mdbox:/mail/other")), "dmf.worker.doveadm-settings.allow");
@@ -104,10 +134,16 @@ fn malformed_base_commands_are_refused() {
         command[field] = value;
         command
     };
-    one(&api(&base("arguments", json!(["this is wrong"]))), "arguments[0]: doveadm itself takes no arguments");
+    one(
+        &api(&base("arguments", json!(["this is wrong"]))),
+        "arguments[0]: doveadm itself takes no arguments",
+    );
     one(&api(&base("flags", json!(["-Rx"]))), "flags[0]: doveadm itself takes no flags but");
     one(&api(&base("flags", json!(["-olibexec_dir=/x"]))), "takes no flags but");
-    one(&api(&base("options", json!([{"name": "-i", "value": "x"}]))), "options[0].name: doveadm itself takes no options");
+    one(
+        &api(&base("options", json!([{"name": "-i", "value": "x"}]))),
+        "options[0].name: doveadm itself takes no options",
+    );
     one(&api(&base("options", json!([{"name": "-o", "value": "x"}]))), "key=value");
     one(&api(&base("options", json!([{"name": "-o", "value": "%{mdb:ruid}=1"}]))), "without properties");
     one(&api(&base("options", json!([{"name": "-o", "value": "a b=1"}]))), "no name of a setting");
@@ -140,7 +176,9 @@ fn nothing_writes_to_the_source() {
     let without = edit(backup(), "/subCommand/flags", json!([]));
     assert_eq!(api(&without), Vec::<String>::new(), "a worker may allow it");
     one(&strict(&without), "writes to the source");
-    for (flags, good) in [(json!(["-R"]), false), (json!(["-1"]), false), (json!(["-1", "-R"]), true), (json!(["-R1f"]), true)] {
+    for (flags, good) in
+        [(json!(["-R"]), false), (json!(["-1"]), false), (json!(["-1", "-R"]), true), (json!(["-R1f"]), true)]
+    {
         let sync = edit(edit(backup(), "/subCommand/name", json!("sync")), "/subCommand/flags", flags);
         assert_eq!(strict(&sync).is_empty(), good, "{sync}");
     }
@@ -155,11 +193,20 @@ fn one_user_and_no_mask() {
     one(&api(&user(json!([{"name": "-u", "value": "*"}]))), "a mask over users");
     one(&api(&user(json!([{"name": "-u", "value": ""}]))), "is empty");
     one(&api(&user(json!([{"name": "-u", "value": "a"}, {"name": "-u", "value": "b"}]))), "given twice");
-    for flags in [json!(["-R", "-A"]), json!(["-AR"]), json!(["-R", "-F/tmp/users"]), json!(["-R", "-r/tmp/raw"])] {
+    for flags in
+        [json!(["-R", "-A"]), json!(["-AR"]), json!(["-R", "-F/tmp/users"]), json!(["-R", "-r/tmp/raw"])]
+    {
         one(&api(&edit(backup(), "/subCommand/flags", flags)), "may not be used here");
     }
     for mask in ["a?", "%{mdb:uid}*"] {
-        one(&check_with(&user(json!([{"name": "-u", "value": mask}])), &Rules::worker(Origin::Worker), Stage::Rendered), "mask");
+        one(
+            &check_with(
+                &user(json!([{"name": "-u", "value": mask}])),
+                &Rules::worker(Origin::Worker),
+                Stage::Rendered,
+            ),
+            "mask",
+        );
     }
     // Hidden in another option's value it is a value, not an option.
     one(&api(&user(json!([{"name": "-x", "value": "-u"}]))), "is missing");
@@ -169,19 +216,48 @@ fn one_user_and_no_mask() {
 
 #[test]
 fn a_count_needs_fields_and_mailboxes() {
-    one(&api(&edit(status(), "/subCommand/subCommand/arguments", json!(["messages"]))), "its fields and at least one mailbox");
+    one(
+        &api(&edit(status(), "/subCommand/subCommand/arguments", json!(["messages"]))),
+        "its fields and at least one mailbox",
+    );
     one(&api(&edit(status(), "/subCommand/subCommand/options/value", json!("a*"))), "a mask over users");
     one(&api(&edit(status(), "/subCommand/subCommand/options/name", json!("-Z"))), "unknown option -Z");
 }
 
 #[test]
 fn the_options_of_a_user_are_few() {
-    for good in ["imapc_features=a b", "imapc_cmd_timeout=1s", "imapc_connection_retry_count=5", "imapc_ssl_verify=no"] {
+    for good in [
+        "imapc_features=a b",
+        "imapc_cmd_timeout=1s",
+        "imapc_connection_retry_count=5",
+        "imapc_ssl_verify=no",
+    ] {
         assert_eq!(imapc_option_fault(good, &[]), None, "{good}");
     }
-    for bad in ["imapc_host=evil", "imapc_features", "libexec_dir=/x", "a b=c", "=x", "imapc_rawlog_dir=/tmp"] {
+    for bad in ["imapc_host=evil", "imapc_features", "libexec_dir=/x", "a b=c", "=x", "imapc_rawlog_dir=/tmp"]
+    {
         assert!(imapc_option_fault(bad, &[]).is_some(), "{bad}");
     }
     assert_eq!(imapc_option_fault("imapc_sasl_mechanisms=PLAIN", &["imapc_sasl_*".into()]), None);
     assert!(imapc_option_fault("imapc_rawlog_dir=/tmp", &["imapc_*".into()]).is_some());
+}
+
+#[test]
+fn the_api_hears_of_all_faults_at_once() {
+    let (command, warnings) =
+        read_from_api(&edit(backup(), "/subCommand/arguments", json!(["{%mdb:exclude}", "imapc:"]))).unwrap();
+    assert_eq!((command.name.as_str(), warnings.len()), ("doveadm", 1));
+    let bad = edit(
+        edit(backup(), "/options/0", json!({"name": "libexec_dir", "value": "/usr/bin"})),
+        "/subCommand/options/0/value",
+        json!("%{mdb:uidd}"),
+    );
+    let faults: Vec<String> = read_from_api(&bad).unwrap_err().iter().map(Fault::to_string).collect();
+    assert!(
+        faults[0].starts_with("subCommand.options[0].value: unknown property %{mdb:uidd}; there are: uid "),
+        "{faults:?}"
+    );
+    assert!(faults[1].starts_with("options[0].name: the setting libexec_dir may not"), "{faults:?}");
+    assert!(read_from_api(&json!({"name": "doveadm", "nam": 1})).is_err());
+    assert!(read_from_api(&json!({"name": "ignore"})).unwrap().0.is_placeholder());
 }

@@ -93,8 +93,7 @@ pub enum ConfName {
 
 impl ConfName {
     /// All names, in the order in which errors list them.
-    pub const ALL: [Self; 5] =
-        [Self::Host, Self::MasterPassword, Self::MasterUser, Self::Prefix, Self::Port];
+    pub const ALL: [Self; 5] = [Self::Host, Self::MasterPassword, Self::MasterUser, Self::Prefix, Self::Port];
 
     /// The name as commands write it.
     pub const fn as_str(self) -> &'static str {

@@ -179,7 +179,11 @@ impl Renderer<'_> {
             let list = text.lone_list();
             for value in self.values(text) {
                 if let Some(list) = list.filter(|_| value.list.is_some()) {
-                    items.push(Item { text: list.option().to_owned().into(), injected: Vec::new(), list: Some(list) });
+                    items.push(Item {
+                        text: list.option().to_owned().into(),
+                        injected: Vec::new(),
+                        list: Some(list),
+                    });
                 }
                 items.push(value);
             }

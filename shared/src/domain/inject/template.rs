@@ -124,7 +124,9 @@ impl std::fmt::Debug for CommandTemplate {
 pub(super) fn unknown_conf(key: &str, properties: &Properties) -> String {
     match properties.conf_key_of_value(key) {
         Some(meant) => {
-            format!("%{{conf:…}} takes a key, not its value: what stands here is the value of the key {meant}, write %{{conf:{meant}}}")
+            format!(
+                "%{{conf:…}} takes a key, not its value: what stands here is the value of the key {meant}, write %{{conf:{meant}}}"
+            )
         }
         None => {
             format!("unknown property %{{conf:{key}}}; there are: {}", properties.conf_keys().join(" "))
@@ -200,7 +202,9 @@ impl Compiler {
         let password = PropertyName::Mdb(MdbName::SourcePasswd);
         let fits = matches!(place, Place::Value { setting: true, .. });
         if !fits && text.properties().any(|name| *name == password) {
-            let message = format!("{password} may stand only in a setting (an option) of the doveadm command itself; a hook gets the password by its environment");
+            let message = format!(
+                "{password} may stand only in a setting (an option) of the doveadm command itself; a hook gets the password by its environment"
+            );
             self.faults.push(Fault::new(&text.path, message));
         }
     }
@@ -238,7 +242,9 @@ impl Compiler {
         let message = if !hole.closed {
             format!("%{{{namespace}:… has no closing brace")
         } else if !matches!(*namespace, "mdb" | "conf") {
-            format!("unknown property %{{{namespace}:{key}}}; write %{{mdb:…}} or %{{conf:…}} in small letters")
+            format!(
+                "unknown property %{{{namespace}:{key}}}; write %{{mdb:…}} or %{{conf:…}} in small letters"
+            )
         } else if key.is_empty() {
             format!("%{{{namespace}:}} names no property")
         } else if *namespace == "conf" {

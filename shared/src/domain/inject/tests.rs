@@ -36,7 +36,11 @@ fn properties() -> Properties {
         sourceport: Some(993),
         imapc_ssl: Some(ImapcSsl::Imaps),
         exclude: Some(vec!["INBOX".into(), "My Folder".into()]),
-        conf: map(&[("imapc_host", "10.0.0.1"), ("imapc_master_password", "m4ster"), ("imapc_master_user", "admin")]),
+        conf: map(&[
+            ("imapc_host", "10.0.0.1"),
+            ("imapc_master_password", "m4ster"),
+            ("imapc_master_user", "admin"),
+        ]),
         inject: map(&[("mykey", "myvalue"), ("api_secret", "h1dden")]),
     }
 }
@@ -58,16 +62,39 @@ fn render_faults(value: &Value, properties: &Properties) -> Vec<String> {
 #[test]
 fn every_property_is_injected() {
     let arguments = [
-        "%{mdb:uid}", "%{mdb:ruid}", "%{mdb:sourcehost}", "%{mdb:2chruid}", "%{mdb:container}", "%{mdb:md5path}",
-        "%{mdb:source}", "%{mdb:email}", "%{mdb:sourceport}", "%{mdb:imapc_ssl}", "%{conf:imapc_host}",
-        "%{conf:imapc_master_user}", "%{conf:mykey}", "a%{mdb:source}b%{mdb:source}",
+        "%{mdb:uid}",
+        "%{mdb:ruid}",
+        "%{mdb:sourcehost}",
+        "%{mdb:2chruid}",
+        "%{mdb:container}",
+        "%{mdb:md5path}",
+        "%{mdb:source}",
+        "%{mdb:email}",
+        "%{mdb:sourceport}",
+        "%{mdb:imapc_ssl}",
+        "%{conf:imapc_host}",
+        "%{conf:imapc_master_user}",
+        "%{conf:mykey}",
+        "a%{mdb:source}b%{mdb:source}",
     ];
     let rendered = argv(&json!({"name": "echo", "arguments": arguments}));
     assert_eq!(
         rendered[1..],
         [
-            "target@example.org", "üser1", "imap.host.1", "üs", "c1", "fa/98", "CustomerX", "user@example.org", "993",
-            "imaps", "10.0.0.1", "admin", "myvalue", "aCustomerXbCustomerX",
+            "target@example.org",
+            "üser1",
+            "imap.host.1",
+            "üs",
+            "c1",
+            "fa/98",
+            "CustomerX",
+            "user@example.org",
+            "993",
+            "imaps",
+            "10.0.0.1",
+            "admin",
+            "myvalue",
+            "aCustomerXbCustomerX",
         ]
     );
 }
@@ -81,13 +108,28 @@ fn names_options_and_sub_commands_have_holes_too() {
 
 #[test]
 fn lists_become_items() {
-    let alone = json!({"name": "echo", "flags": "%{mdb:exclude}", "arguments": ["%{mdb:imapcoptions}", "imapc:"]});
+    let alone =
+        json!({"name": "echo", "flags": "%{mdb:exclude}", "arguments": ["%{mdb:imapcoptions}", "imapc:"]});
     assert_eq!(
         argv(&alone),
-        ["echo", "-x", "INBOX", "-x", "My Folder", "-o", "imapc_features=search modseq", "-o", "imapc_cmd_timeout=60s", "imapc:"]
+        [
+            "echo",
+            "-x",
+            "INBOX",
+            "-x",
+            "My Folder",
+            "-o",
+            "imapc_features=search modseq",
+            "-o",
+            "imapc_cmd_timeout=60s",
+            "imapc:"
+        ]
     );
     let value = json!({"name": "echo", "options": [{"name": "-x", "value": "%{mdb:exclude}"}, {"name": "-o", "value": "%{mdb:imapcoptions}"}]});
-    assert_eq!(argv(&value).join("|"), "echo|-x|INBOX|-x|My Folder|-o|imapc_features=search modseq|-o|imapc_cmd_timeout=60s");
+    assert_eq!(
+        argv(&value).join("|"),
+        "echo|-x|INBOX|-x|My Folder|-o|imapc_features=search modseq|-o|imapc_cmd_timeout=60s"
+    );
     let none = Properties { exclude: None, imapcoptions: Some(vec![]), ..properties() };
     assert_eq!(argv_with(&alone, &none), ["echo", "imapc:"]);
     assert_eq!(argv_with(&value, &none), ["echo"]);
@@ -119,7 +161,10 @@ fn what_can_not_work_is_refused_when_it_is_stored() {
             "subCommand.options[2].value: %{mdb:sourcepasswd} may stand only in a setting (an option) of the doveadm command itself; a hook gets the password by its environment",
         ]
     );
-    assert_eq!(faults(&json!({"name": "echo", "options": {"name": "-p", "value": "%{mdb:sourcepasswd}"}})).len(), 1);
+    assert_eq!(
+        faults(&json!({"name": "echo", "options": {"name": "-p", "value": "%{mdb:sourcepasswd}"}})).len(),
+        1
+    );
 }
 
 #[test]
@@ -145,7 +190,9 @@ fn a_property_without_a_value_is_named() {
 
 #[test]
 fn the_value_of_a_key_is_no_key() {
-    let compiled = compile(&json!({"name": "echo", "arguments": ["%{conf:myvalue}", "%{conf:m4ster}", "%{conf:mykey}"]}));
+    let compiled = compile(
+        &json!({"name": "echo", "arguments": ["%{conf:myvalue}", "%{conf:m4ster}", "%{conf:mykey}"]}),
+    );
     let unknown = compiled.template.unknown_conf(&properties());
     assert_eq!(unknown.len(), 2);
     assert!(unknown[0].message.contains("the key mykey, write %{conf:mykey}"), "{}", unknown[0]);
@@ -154,8 +201,12 @@ fn the_value_of_a_key_is_no_key() {
 
 #[test]
 fn overrides_come_before_everything() {
-    let mine = Properties { inject: map(&[("uid", "other"), ("imapc_host", "h2"), ("exclude", "x y")]), ..properties() };
-    let command = json!({"name": "echo", "arguments": ["%{mdb:uid}", "%{conf:imapc_host}", "%{mdb:exclude}"]});
+    let mine = Properties {
+        inject: map(&[("uid", "other"), ("imapc_host", "h2"), ("exclude", "x y")]),
+        ..properties()
+    };
+    let command =
+        json!({"name": "echo", "arguments": ["%{mdb:uid}", "%{conf:imapc_host}", "%{mdb:exclude}"]});
     assert_eq!(argv_with(&command, &mine), ["echo", "other", "h2", "x y"]);
 }
 
@@ -167,9 +218,15 @@ fn passwords_are_marked_and_not_shown() {
         {"name": "-o", "value": "x=%{conf:api_secret}:%{mdb:source}"}]});
     let rendered = compile(&command).template.render(&properties()).unwrap();
     let shown: Vec<String> = rendered.items().map(Item::shown).collect();
-    assert_eq!(shown.join(" "), "doveadm -o imapc_password=<hidden> imapc_master_password <hidden> -o x=<hidden>:CustomerX");
+    assert_eq!(
+        shown.join(" "),
+        "doveadm -o imapc_password=<hidden> imapc_master_password <hidden> -o x=<hidden>:CustomerX"
+    );
     let exposed: Vec<&str> = rendered.items().map(Item::expose).collect();
-    assert_eq!(exposed.join(" "), "doveadm -o imapc_password=s3cret imapc_master_password m4ster -o x=h1dden:CustomerX");
+    assert_eq!(
+        exposed.join(" "),
+        "doveadm -o imapc_password=s3cret imapc_master_password m4ster -o x=h1dden:CustomerX"
+    );
     let debug = format!("{rendered:?} {:?} {:?}", rendered.to_command(), properties());
     for secret in ["s3cret", "m4ster", "h1dden"] {
         assert!(!debug.contains(secret), "{debug}");
@@ -179,7 +236,10 @@ fn passwords_are_marked_and_not_shown() {
 
 #[test]
 fn a_template_tells_what_it_needs() {
-    let template = compile(&json!({"name": "doveadm", "options": {"name": "imapc_password", "value": "%{mdb:sourcepasswd}"}})).template;
+    let template = compile(
+        &json!({"name": "doveadm", "options": {"name": "imapc_password", "value": "%{mdb:sourcepasswd}"}}),
+    )
+    .template;
     assert!(template.uses(&PropertyName::Mdb(MdbName::SourcePasswd)));
     assert!(!template.uses(&PropertyName::Mdb(MdbName::Uid)));
 }
@@ -191,7 +251,7 @@ fn hostile() -> impl Strategy<Value = String> {
         Just("{%mdb:exclude} -x \"a\" $(id) `id`\n'".to_owned()),
         Just("-o libexec_dir=/x".to_owned()),
     ]
-    .prop_map(|text| text.replace('\0', "").to_owned())
+    .prop_map(|text| text.replace('\0', ""))
     .prop_filter("a value", |text| !text.is_empty())
 }
 

@@ -118,10 +118,9 @@ impl Settings {
     fn replace(&mut self, key: &str, with: &[(&str, &str)]) {
         let Some(at) = self.0.iter().position(|setting| setting.key == key) else { return };
         self.0.retain(|setting| setting.key != key);
-        let with = with.iter().map(|(key, value)| Setting {
-            key: (*key).to_owned(),
-            value: Value::Plain((*value).to_owned()),
-        });
+        let with = with
+            .iter()
+            .map(|(key, value)| Setting { key: (*key).to_owned(), value: Value::Plain((*value).to_owned()) });
         self.0.splice(at..at, with);
     }
 }

@@ -1,6 +1,8 @@
 //! The child's family: its process group, and descendants that left the group.
 
 use std::{
+    io,
+    os::{fd::AsFd, unix::process::CommandExt},
     process::{Child, Command, ExitStatus},
     time::{Duration, Instant},
 };
@@ -40,10 +42,9 @@ pub(super) enum Remains {
 
 impl Family {
     /// Starts a child in a group of its own.
-    pub(super) fn start(command: &mut Command) -> std::io::Result<Self> {
-        use std::os::unix::process::CommandExt;
+    pub(super) fn start(command: &mut Command) -> io::Result<Self> {
         let child = command.process_group(0).spawn()?;
-        let leader = i32::try_from(child.id()).map_err(std::io::Error::other)?;
+        let leader = i32::try_from(child.id()).map_err(io::Error::other)?;
         Ok(Self { child, leader: Pid::from_raw(leader) })
     }
 
@@ -121,7 +122,6 @@ fn reap_any() -> bool {
 
 /// Sleeps until a child ends, but not for long.
 fn pause(ends: &SignalFd) {
-    use std::os::fd::AsFd;
     let mut waiting = [PollFd::new(ends.as_fd(), PollFlags::POLLIN)];
     let _ = poll(&mut waiting, PollTimeout::from(SWEEP_PAUSE_MS));
     drain(ends);

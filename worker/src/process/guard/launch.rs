@@ -22,7 +22,8 @@ use nix::{
         stat::{Mode, fchmod},
     },
     unistd::{
-        Gid, Uid, chdir, dup2_stdin, fchown, getegid, geteuid, getppid, lseek, setgroups, setresgid, setresuid,
+        Gid, Uid, Whence, chdir, dup2_stdin, fchown, getegid, geteuid, getppid, lseek, setgroups, setresgid,
+        setresuid,
     },
 };
 use secrecy::ExposeSecret;
@@ -117,9 +118,10 @@ fn sealed_file(content: &[u8]) -> io::Result<OwnedFd> {
     let fd = memfd_create("input", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
     let mut file = File::from(fd);
     file.write_all(content)?;
-    lseek(&file, 0, nix::unistd::Whence::SeekSet)?;
+    lseek(&file, 0, Whence::SeekSet)?;
     fchmod(&file, Mode::S_IRUSR)?;
-    let seals = SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_SEAL;
+    let seals =
+        SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_SEAL;
     fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
     Ok(file.into())
 }

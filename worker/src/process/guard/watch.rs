@@ -6,7 +6,7 @@ use std::{
         fd::{AsFd, OwnedFd, RawFd},
         unix::{net::UnixStream, process::CommandExt},
     },
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
     time::Duration,
 };
@@ -39,10 +39,10 @@ use crate::process::{
 };
 
 /// How long the first order may take to come.
-const START_LIMIT: Duration = Duration::from_secs(60);
+const START_LIMIT: Duration = Duration::from_mins(1);
 
 /// As far as a timer is set; later deadlines count as never.
-const TIMER_LIMIT: Duration = Duration::from_secs(100 * 365 * 86_400);
+const TIMER_LIMIT: Duration = Duration::from_hours(100 * 365 * 24);
 
 /// Guards one child, from the order to start it until nobody of its family lives.
 pub(super) fn run() -> io::Result<()> {
@@ -219,7 +219,7 @@ impl Guard {
     }
 
     /// Makes the child's process, writes it down, and only then tells it what to become.
-    fn launch(&mut self, start: Start, input: &[u8], path: &std::path::Path) -> Result<(), LaunchFailure> {
+    fn launch(&mut self, start: Start, input: &[u8], path: &Path) -> Result<(), LaunchFailure> {
         let Start { boot_id, name, child, deadline, .. } = start;
         let own = getpid().as_raw();
         let (ours, theirs) = UnixStream::pair().map_err(failed(LaunchStep::Spawn))?;
@@ -323,7 +323,8 @@ fn spawn(input: OwnedFd) -> io::Result<Family> {
 
 /// Turns a system's error into what the worker is told.
 fn failed<E: Into<io::Error>>(step: LaunchStep) -> impl Fn(E) -> LaunchFailure {
-    move |error| {
-        LaunchFailure::Failed { step, errno: error.into().raw_os_error().unwrap_or(Errno::EIO as i32) }
+    move |error| LaunchFailure::Failed {
+        step,
+        errno: error.into().raw_os_error().unwrap_or(Errno::EIO as i32),
     }
 }

@@ -1,0 +1,86 @@
+use anyhow::Result;
+use dmf_lab::Lab;
+
+use crate::binaries::Binaries;
+use crate::fleet::{Fleet, SOURCE};
+use crate::settings::WorkerOptions;
+
+/// How large a fleet is. Made by [`Fleet::builder`].
+#[derive(Debug, Clone)]
+#[must_use = "a fleet starts with `run` or `start`"]
+pub struct Builder {
+    schedulers: usize,
+    workers: usize,
+    started_workers: Option<usize>,
+    options: WorkerOptions,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        let options = WorkerOptions { threads: 4, grace_secs: 20 };
+        Self { schedulers: 1, workers: 1, started_workers: None, options }
+    }
+}
+
+impl Builder {
+    /// Number of schedulers, 1 unless told.
+    pub fn schedulers(mut self, count: usize) -> Self {
+        self.schedulers = count;
+        self
+    }
+
+    /// Number of workers, 1 unless told.
+    pub fn workers(mut self, count: usize) -> Self {
+        self.workers = count;
+        self
+    }
+
+    /// Starts only the first so many workers; the others have their settings and wait for `start`.
+    pub fn started_workers(mut self, count: usize) -> Self {
+        self.started_workers = Some(count);
+        self
+    }
+
+    /// How many migrations each worker runs at a time, 4 unless told.
+    pub fn threads(mut self, threads: u32) -> Self {
+        self.options.threads = threads;
+        self
+    }
+
+    /// How long a worker waits for what runs after SIGTERM, 20 s unless told.
+    pub fn grace_secs(mut self, secs: u32) -> Self {
+        self.options.grace_secs = secs;
+        self
+    }
+
+    /// Starts the fleet, runs `test` on it, stops it in order and looks for what should not be left: leases,
+    /// connections, workers that don't end well.
+    ///
+    /// # Errors
+    /// Those of `test`, or what is left. The logs are printed then.
+    pub async fn run(self, test: impl AsyncFnOnce(&Fleet) -> Result<()>) -> Result<()> {
+        let fleet = self.start(&Binaries::for_test()?).await?;
+        let outcome = match test(&fleet).await {
+            Ok(()) => fleet.expect_clean_end().await,
+            failed => failed,
+        };
+        if outcome.is_err() {
+            fleet.print_logs();
+        }
+        outcome
+    }
+
+    /// Starts the fleet and waits until all of it serves.
+    pub async fn start(self, binaries: &Binaries) -> Result<Fleet> {
+        let lab = Lab::builder()
+            .mariadb()
+            .redis()
+            .source(SOURCE)
+            .target(dmf_lab::Storage::Mdbox)
+            .start()
+            .await?;
+        let fleet = Fleet::prepare(lab, binaries, self.schedulers, self.workers, self.options)?;
+        fleet.start(self.started_workers.unwrap_or(self.workers)).await?;
+        Ok(fleet)
+    }
+}

@@ -1,0 +1,120 @@
+//! The settings files of the fleet, as an operator would write them.
+
+use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use dmf_lab::Lab;
+
+/// Name of the admin.
+pub(crate) const ADMIN: &str = "admin";
+/// The admin's password.
+pub(crate) const ADMIN_PASSWORD: &str = "admin-of-the-lab";
+/// The target that all workers work for.
+pub(crate) const TARGET: &str = "default";
+const DATABASE: &str = "migration";
+
+/// What tests change in the workers' settings.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WorkerOptions {
+    pub(crate) threads: u32,
+    pub(crate) grace_secs: u32,
+}
+
+/// A file that only its owner reads.
+pub(crate) fn write_private(path: &Path, content: &[u8]) -> Result<()> {
+    let mut options = File::options();
+    options.create(true).truncate(true).write(true).mode(0o600);
+    let mut file = options.open(path).with_context(|| path.display().to_string())?;
+    file.write_all(content).with_context(|| path.display().to_string())
+}
+
+/// The key that seals passwords, made when it is not there.
+fn storage_key(dir: &Path) -> Result<PathBuf> {
+    let path = dir.join("storage.key");
+    if !path.exists() {
+        let mut key = [0; 32];
+        File::open("/dev/urandom").and_then(|mut random| random.read_exact(&mut key)).context("random bytes")?;
+        write_private(&path, &key)?;
+    }
+    Ok(path)
+}
+
+/// What schedulers and workers share.
+fn stores(lab: &Lab, dir: &Path) -> Result<String> {
+    let database = lab.mariadb();
+    let url = database.jdbc_url(DATABASE);
+    let (user, password) = (database.user(), database.password());
+    let (redis, key) = (lab.redis().url(), storage_key(dir)?);
+    Ok(format!(
+        "datasources:
+  default:
+    url: {url}?createDatabaseIfNotExist=true
+    username: {user}
+    password: {password}
+redis:
+  url: {redis}
+dmf.crypto.storage-key:
+  alias: lab
+  file: {key}
+",
+        key = key.display()
+    ))
+}
+
+/// Writes `scheduler-N.yml`.
+pub(crate) fn write_scheduler(lab: &Lab, dir: &Path, number: usize, port: u16) -> Result<PathBuf> {
+    let text = format!(
+        "micronaut.server:
+  host: 127.0.0.1
+  port: {port}
+http.admin:
+  username: {ADMIN}
+  password: {ADMIN_PASSWORD}
+{stores}",
+        stores = stores(lab, dir)?
+    );
+    write(dir, &format!("scheduler-{number}"), &text)
+}
+
+/// Writes `worker-N.yml`. Leases beat faster than in production, so that tests need not wait for them.
+pub(crate) fn write_worker(lab: &Lab, dir: &Path, number: usize, options: WorkerOptions) -> Result<PathBuf> {
+    let WorkerOptions { threads, grace_secs } = options;
+    let target = lab.target();
+    let doveadm = dmf_lab::programs::DOVEADM.locate()?;
+    let user = target.mail_user().map(|user| format!("  user: {user}\n")).unwrap_or_default();
+    let state = dir.join(format!("worker-{number}.state"));
+    let text = format!(
+        "{stores}dmf.lease:
+  heartbeat: 1s
+  deadline: 15s
+dmf.worker:
+  identity:
+    target: {TARGET}
+    name: worker-{number}
+  threads.max: {threads}
+  state-dir: {state}
+  shutdown.grace: {grace_secs}s
+  sync.retry:
+    attempts: 3
+    delay: 1s
+dmf.doveadm:
+  path: {doveadm}
+  config: {conf}
+{user}",
+        stores = stores(lab, dir)?,
+        state = state.display(),
+        doveadm = doveadm.display(),
+        conf = target.conf_path().display(),
+    );
+    write(dir, &format!("worker-{number}"), &text)
+}
+
+fn write(dir: &Path, name: &str, text: &str) -> Result<PathBuf> {
+    fs::create_dir_all(dir)?;
+    let path = dir.join(format!("{name}.yml"));
+    write_private(&path, text.as_bytes())?;
+    Ok(path)
+}

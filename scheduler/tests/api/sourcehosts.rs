@@ -1,0 +1,139 @@
+//! Source hosts; their commands are checked when they are stored and not when they run.
+
+use serde_json::{Value, json};
+
+use crate::support::Api;
+
+const HOSTS: &str = "/sources/CustomerX/sourcehosts";
+
+async fn api() -> Api {
+    let api = Api::start().await;
+    api.admin("POST", "/sources", json!({ "name": "CustomerX" })).await.expect(201);
+    api
+}
+
+fn host(name: &str, command: &Value) -> Value {
+    json!({ "name": name, "maxConnections": 3, "migrationCommand1": command })
+}
+
+/// `doveadm backup -R -u %{mdb:uid} imapc:` with these arguments instead of `imapc:`.
+fn backup(arguments: &Value) -> Value {
+    json!({
+        "name": "doveadm",
+        "options": [{ "name": "imapc_user", "value": "%{mdb:ruid}" }],
+        "subCommand": {
+            "name": "backup",
+            "flags": "-R",
+            "options": { "name": "-u", "value": "%{mdb:uid}" },
+            "arguments": arguments,
+        },
+    })
+}
+
+#[tokio::test]
+async fn they_are_created_listed_and_read() {
+    let api = api().await;
+    let full = json!({
+        "name": "imap.b",
+        "port": 993,
+        "maxConnections": 3,
+        "reservedForPriority": 1,
+        "migrationCommand1": { "name": "ignore" },
+        "migrationCommand2": { "name": "ignore" },
+        "statusCommand": null,
+    });
+    let created = api.admin("POST", HOSTS, full).await.expect(201);
+    let shown = json!({
+        "name": "imap.b",
+        "port": 993,
+        "maxConnections": 3,
+        "reservedForPriority": 1,
+        "migrationCommand1": { "name": "ignore" },
+        "migrationCommand2": { "name": "ignore" },
+        "paused": false,
+        "connectionsInUse": 0,
+    });
+    assert_eq!(created, shown);
+    let small = api.admin("POST", HOSTS, host("imap.a", &json!({ "name": "ignore" }))).await.expect(201);
+    assert_eq!(api.admin("GET", HOSTS, Value::Null).await.expect(200), json!([small, shown]));
+    assert_eq!(api.admin("GET", &format!("{HOSTS}/imap.b"), Value::Null).await.expect(200), shown);
+    let again = api.admin("POST", HOSTS, host("IMAP.B", &json!({ "name": "ignore" }))).await;
+    assert_eq!(again.errors(409), ["name: this Source has a source host of this name"]);
+
+    assert_eq!(api.admin("GET", &format!("{HOSTS}/none"), Value::Null).await.errors(404), ["Source host not found"]);
+    for (method, body) in [("GET", Value::Null), ("POST", host("x", &json!({ "name": "ignore" })))] {
+        let answer = api.admin(method, "/sources/None/sourcehosts", body).await;
+        assert_eq!(answer.errors(404), ["Source not found"]);
+    }
+}
+
+#[tokio::test]
+async fn one_value_may_stand_for_a_list() {
+    let api = api().await;
+    let scalars = api.admin("POST", HOSTS, host("one", &backup(&json!("imapc:")))).await.expect(201);
+    let sub = &scalars["migrationCommand1"]["subCommand"];
+    assert_eq!(sub["flags"], json!(["-R"]));
+    assert_eq!(sub["options"], json!([{ "name": "-u", "value": "%{mdb:uid}" }]));
+    let lists = api.admin("POST", HOSTS, host("two", &backup(&json!(["imapc:"])))).await.expect(201);
+    assert_eq!(lists["migrationCommand1"], scalars["migrationCommand1"]);
+}
+
+#[tokio::test]
+async fn commands_that_can_not_work_are_refused_with_the_place() {
+    let api = api().await;
+    let cases = [
+        (backup(&json!(["imapc:", "-x", "Trash"])), "migrationCommand1.subCommand.arguments[1]: "),
+        (backup(&json!(["imapc:%{mdb:nope}"])), "migrationCommand1.subCommand.arguments[0]: "),
+        (backup(&json!(["ssh"])), "migrationCommand1.subCommand.arguments[0]: "),
+        (json!({ "name": "doveadm", "subCommand": { "name": "expunge" } }), "migrationCommand1.subCommand.name: "),
+        (json!({ "name": "doveadm", "flag": "-R" }), "migrationCommand1.flag: unknown field flag; did you mean flags?"),
+        (json!({ "name": "doveadm", "successCode": "much" }), "migrationCommand1.successCode: "),
+        (json!({ "name": "a\0b" }), "migrationCommand1.name: must not hold a NUL character"),
+        (json!({}), "migrationCommand1.name: is required"),
+        (json!("ignore"), "migrationCommand1: must be an object with a name"),
+    ];
+    for (command, expected) in cases {
+        let errors = api.admin("POST", HOSTS, host("imap", &command)).await.errors(400);
+        assert!(errors.iter().any(|error| error.starts_with(expected)), "{command}: {errors:#?}");
+        assert!(!errors.iter().any(|error| error == "migrationCommand1: is required"), "{errors:#?}");
+    }
+    assert_eq!(api.admin("GET", HOSTS, Value::Null).await.expect(200), json!([]));
+}
+
+#[tokio::test]
+async fn everything_that_is_wrong_is_said_at_once() {
+    let api = api().await;
+    let wrong = json!({
+        "name": "",
+        "port": 0,
+        "maxConnections": 1.5,
+        "reservedForPriority": -1,
+        "migrationCommand2": { "name": "doveadm", "subCommand": { "nam": "backup" } },
+        "statusCommand": 7,
+        "maxConections": 3,
+    });
+    assert_eq!(
+        api.admin("POST", HOSTS, wrong).await.errors(400),
+        [
+            "name: must be a text of 1 to 255 bytes without control characters",
+            "maxConnections: must be a whole number from 1 to 100000",
+            "reservedForPriority: must be a whole number from 0 to 100000",
+            "port: must be a port from 1 to 65535",
+            "migrationCommand1: is required",
+            "migrationCommand2.subCommand.nam: unknown field nam; did you mean name?",
+            "migrationCommand2.subCommand.name: is required",
+            "statusCommand: must be an object with a name",
+            "maxConections: unknown field, did you mean maxConnections?",
+        ]
+    );
+    let reserved = json!({
+        "name": "imap",
+        "maxConnections": 2,
+        "reservedForPriority": 2,
+        "migrationCommand1": { "name": "ignore" },
+    });
+    assert_eq!(
+        api.admin("POST", HOSTS, reserved).await.errors(400),
+        ["reservedForPriority: must be less than maxConnections"]
+    );
+}

@@ -1,0 +1,230 @@
+//! An API of its own for each test, and requests as clients send them.
+
+use std::{fs, time::Duration};
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    http::{HeaderMap, Request, StatusCode, header, request},
+};
+use dmf_lab::Lab;
+use dmf_scheduler::{
+    app::{self, App},
+    health,
+    settings::Settings,
+};
+use dmf_shared::{
+    config::{Environment, Sources},
+    queue::Queue,
+    store::{BackendState, Holder, Options, Registration, Source, Store},
+};
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+use uuid::Uuid;
+
+/// How long a test waits for a state.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// `admin:password`, as the manual's examples have it.
+pub(crate) const ADMIN: &str = "Basic YWRtaW46cGFzc3dvcmQ=";
+/// The API key of the manual's examples.
+pub(crate) const KEY: &str = "b270b24a-711d-47ee-8bdc-f59ad5c1abf2";
+/// Header of the API key.
+pub(crate) const KEY_HEADER: &str = "X-API-KEY";
+
+/// A running API with its MariaDB and Redis.
+pub(crate) struct Api {
+    pub(crate) lab: Lab,
+    pub(crate) app: App,
+    router: Router,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    /// The body, which must be JSON.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// The body, once the status is as expected.
+    #[track_caller]
+    pub(crate) fn expect(&self, status: u16) -> Value {
+        assert_eq!(self.status.as_u16(), status, "{self:?}");
+        self.json()
+    }
+
+    /// The texts of an error, once status and shape are as expected.
+    #[track_caller]
+    pub(crate) fn errors(&self, status: u16) -> Vec<String> {
+        let body = self.expect(status);
+        assert_eq!(body["message"], self.status.canonical_reason().unwrap());
+        let errors = body["_embedded"]["errors"].as_array().unwrap();
+        errors.iter().map(|error| error["message"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+impl Api {
+    pub(crate) async fn start() -> Self {
+        Self::start_with("").await
+    }
+
+    /// With more settings, as YAML.
+    pub(crate) async fn start_with(more: &str) -> Self {
+        let lab = Lab::builder().mariadb().redis().start().await.unwrap();
+        Self::start_in(lab, more).await
+    }
+
+    /// With a key that seals passwords.
+    pub(crate) async fn start_with_storage_key() -> Self {
+        let lab = Lab::builder().mariadb().redis().start().await.unwrap();
+        let file = lab.dir().join("storage.key");
+        fs::write(&file, [7; 32]).unwrap();
+        let more = format!("dmf.crypto.storage-key: {{alias: first, file: '{}'}}\n", file.display());
+        Self::start_in(lab, &more).await
+    }
+
+    async fn start_in(lab: Lab, more: &str) -> Self {
+        let settings = settings(&lab, more);
+        let options = Options::from(&settings.database);
+        Store::create_database(&options).await.unwrap();
+        let store = Store::connect_lazily(&options);
+        store.migrate().await.unwrap();
+        let queue = Queue::connect_lazily(&settings.queue).unwrap();
+        let app = App {
+            health: health::indicators(&settings, &store, &queue),
+            store,
+            queue,
+            keys: settings.keys.into(),
+            admin: settings.admin.map(Into::into),
+            api_key_header: settings.api_key_header,
+            relay: std::sync::Arc::default(),
+        };
+        Self { lab, router: app::router(app.clone()), app }
+    }
+
+    /// The same with another router.
+    pub(crate) fn with_router(self, router: Router) -> Self {
+        Self { router, ..self }
+    }
+
+    /// The router, for a server of its own.
+    pub(crate) fn router(&self) -> Router {
+        self.router.clone()
+    }
+
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = to_bytes(body, 64 << 20).await.unwrap();
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        Answer { status: parts.status, headers: parts.headers, text }
+    }
+
+    /// A request of the admin, to a path below `/dmf/admin/api/v2`; null is no body.
+    pub(crate) async fn admin(&self, method: &str, path: &str, body: Value) -> Answer {
+        let builder = request(method, &format!("/dmf/admin/api/v2{path}")).header(header::AUTHORIZATION, ADMIN);
+        self.send(with_json(builder, &body)).await
+    }
+
+    /// A request of the customer whose key is [`KEY`], to a path below `/dmf/api/v2`; null is no body.
+    pub(crate) async fn customer(&self, method: &str, path: &str, body: Value) -> Answer {
+        let builder = request(method, &format!("/dmf/api/v2{path}")).header(KEY_HEADER, KEY);
+        self.send(with_json(builder, &body)).await
+    }
+
+    /// The Source `CustomerX` with the key [`KEY`], its source host `imap.host.1`, the target `default`.
+    pub(crate) async fn furnish(&self) -> Source {
+        self.admin("POST", "/sources", json!({ "name": "CustomerX", "apiKey": KEY })).await.expect(201);
+        let host = json!({ "name": "imap.host.1", "maxConnections": 2, "migrationCommand1": { "name": "ignore" } });
+        self.admin("POST", "/sources/CustomerX/sourcehosts", host).await.expect(201);
+        self.admin("POST", "/targets", json!({ "name": "default" })).await.expect(201);
+        self.app.store.source_by_name("CustomerX").await.unwrap().unwrap()
+    }
+
+    /// Submits a first PRE_SYNC of this user; its record.
+    pub(crate) async fn submit(&self, source_uid: &str) -> Value {
+        self.customer("POST", "/users/migrations", first(source_uid)).await.expect(201)
+    }
+
+    /// A worker `worker-1` of the target `default`.
+    pub(crate) async fn register_worker(&self) -> Holder {
+        let registration = Registration {
+            target: "default".to_owned(),
+            name: "worker-1".to_owned(),
+            incarnation: Uuid::from_u128(7),
+            machine: "machine-1".to_owned(),
+            version: "1.2.3".to_owned(),
+            initial_state: BackendState::Running,
+            threads: 4,
+        };
+        let backend = self.app.store.register_backend(&registration).await.unwrap();
+        Holder { backend: backend.id, incarnation: backend.incarnation, name: "default/worker-1".to_owned() }
+    }
+}
+
+fn settings(lab: &Lab, more: &str) -> Settings {
+    let mariadb = lab.mariadb();
+    let text = format!(
+        "http.admin: {{username: admin, password: password}}\n\
+         datasources.default:\n  url: '{}?createDatabaseIfNotExist=true'\n  username: {}\n  password: {}\n  \
+         maximum-pool-size: 8\n\
+         redis: {{url: '{}', timeout: 1s}}\n\
+         endpoints.health.disk-space.threshold: 0\n\
+         {more}",
+        mariadb.jdbc_url("migration"),
+        mariadb.user(),
+        mariadb.password(),
+        lab.redis().url(),
+    );
+    let no_variables: [(&str, &str); 0] = [];
+    let properties = Sources::default().load_text(&text, Environment::from_variables(no_variables)).unwrap();
+    let (settings, warnings) = Settings::read(&properties).unwrap();
+    assert!(warnings.is_empty(), "{warnings:?}");
+    settings
+}
+
+/// The body of a user's first submit.
+pub(crate) fn first(source_uid: &str) -> Value {
+    json!({
+        "sourceUid": source_uid,
+        "phase": "PRE_SYNC",
+        "targetUid": format!("new-{source_uid}"),
+        "target": "default",
+        "sourcehost": "imap.host.1",
+    })
+}
+
+/// A request without credentials to this path.
+pub(crate) fn request(method: &str, path: &str) -> request::Builder {
+    Request::builder().method(method).uri(path)
+}
+
+/// The request with this body; null is none.
+pub(crate) fn with_json(builder: request::Builder, body: &Value) -> Request<Body> {
+    if body.is_null() {
+        builder.body(Body::empty()).unwrap()
+    } else {
+        builder.header(header::CONTENT_TYPE, "application/json").body(Body::from(body.to_string())).unwrap()
+    }
+}
+
+/// The object with `time` for every time, once each has the documented form: UTC, two fraction digits.
+#[track_caller]
+pub(crate) fn without_times(mut body: Value) -> Value {
+    for (field, value) in body.as_object_mut().unwrap() {
+        let is_time =
+            ["created", "modified", "started", "stopped", "lastHeartbeat", "notBefore"].contains(&field.as_str());
+        if is_time {
+            let digits = value.as_str().unwrap().replace(|c: char| c.is_ascii_digit(), "0");
+            assert_eq!(digits, "0000-00-00T00:00:00.00Z", "{field}");
+            *value = json!("time");
+        }
+    }
+    body
+}

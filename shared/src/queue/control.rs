@@ -1,0 +1,89 @@
+//! The control channel of a worker: orders reach it at once, also when it is cut off from MariaDB.
+//! Messages get lost, so the heartbeat's read-back brings the same.
+
+use std::{fmt, str::FromStr};
+
+use tokio::sync::mpsc;
+
+use super::{Error, Queue, Result};
+use crate::domain::ids::{BackendId, Epoch, JobId};
+
+/// One message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Control {
+    /// Something is wanted of the worker: read it from MariaDB now.
+    Look,
+    /// Kill this migration; it is ABORTED then.
+    Cancel(JobId, Epoch),
+    /// Kill this migration; its record is closed already.
+    Close(JobId, Epoch),
+}
+
+impl fmt::Display for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Look => f.write_str("look"),
+            Self::Cancel(job, epoch) => write!(f, "cancel {job} {epoch}"),
+            Self::Close(job, epoch) => write!(f, "close {job} {epoch}"),
+        }
+    }
+}
+
+impl FromStr for Control {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let words: Vec<_> = text.split(' ').collect();
+        let migration = |job: &str, epoch: &str| {
+            let job = job.parse().map_err(|_| Error::Inconsistent)?;
+            Ok::<_, Error>((job, epoch.parse().map_err(|_| Error::Inconsistent)?))
+        };
+        match words[..] {
+            ["look"] => Ok(Self::Look),
+            ["cancel", job, epoch] => migration(job, epoch).map(|(job, epoch)| Self::Cancel(job, epoch)),
+            ["close", job, epoch] => migration(job, epoch).map(|(job, epoch)| Self::Close(job, epoch)),
+            _ => Err(Error::Inconsistent),
+        }
+    }
+}
+
+/// Where the messages of a worker go; what does not fit is dropped, since heartbeats bring it too.
+pub type ControlSender = mpsc::Sender<Control>;
+
+impl Queue {
+    pub(super) fn control_channel(&self, backend: BackendId) -> String {
+        format!("{}ctl:{backend}", self.prefix())
+    }
+
+    /// Sends messages to workers. Nobody may listen: that is no error.
+    pub async fn send_control(&self, messages: &[(BackendId, Control)]) -> Result<()> {
+        if messages.is_empty() {
+            return Ok(());
+        }
+        let mut pipe = redis::pipe();
+        for (backend, message) in messages {
+            pipe.cmd("PUBLISH").arg(self.control_channel(*backend)).arg(message.to_string()).ignore();
+        }
+        let mut connection = self.connection();
+        tokio::time::timeout(self.deadline(), pipe.exec_async(&mut connection))
+            .await
+            .map_err(|_| Error::TimedOut)??;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_survive_text() {
+        let job: JobId = "1:23".parse().unwrap();
+        for message in [Control::Look, Control::Cancel(job, Epoch(4)), Control::Close(job, Epoch(5))] {
+            assert_eq!(message.to_string().parse::<Control>().unwrap(), message);
+        }
+        for bad in ["", "cancel", "cancel 1 2", "close 1:2", "close 1:2 x", "look 1"] {
+            assert!(bad.parse::<Control>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Reaping: taking back a lease whose holder was silent in both stores.
+
+use serde_json::{Value, json};
+use sqlx::MySqlConnection;
+
+use super::{Error, Result, Source, Store, error::expect_rows, outbox, tables::Tables};
+use crate::domain::{
+    ids::{BackendId, Epoch, JobId, JournalId, SourceId},
+    migration::{Event, Status, transition},
+};
+
+/// A lease and its beat, as a reaper watches it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeaseBeat {
+    /// The migration.
+    pub job: JobId,
+    /// The epoch of its claim.
+    pub epoch: Epoch,
+    /// Raised by each heartbeat of its holder.
+    pub beat: u64,
+    /// Its holder.
+    pub backend: BackendId,
+}
+
+/// What a reap did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reaped {
+    /// The lease is gone and the row has this state now.
+    Done(Status),
+    /// The record was closed before; its lease is gone now.
+    LeaseOnly,
+    /// There was no such lease any more: somebody was faster.
+    Nothing,
+}
+
+impl Store {
+    /// Every lease with its beat.
+    pub async fn lease_beats(&self) -> Result<Vec<LeaseBeat>> {
+        let rows: Vec<(u32, u64, u64, u64, u32)> =
+            sqlx::query_as("SELECT source_id, journal_id, epoch, beat, backend_id FROM leases")
+                .fetch_all(&self.pool)
+                .await?;
+        Ok(rows
+            .into_iter()
+            .map(|(source, journal, epoch, beat, backend)| LeaseBeat {
+                job: JobId { source: SourceId(source), journal: JournalId(journal) },
+                epoch: Epoch(epoch),
+                beat,
+                backend: BackendId(backend),
+            })
+            .collect())
+    }
+
+    /// Takes a lease back: the row waits again, or is ABORTED when its cancel was requested, or FAILURE
+    /// when it was lost `max_losses` times. The loss is recorded in `details`.
+    pub async fn reap(&self, source: &Source, lease: &LeaseBeat, max_losses: u32) -> Result<Reaped> {
+        super::retry_contended(|| self.reap_once(source, lease, max_losses)).await
+    }
+
+    async fn reap_once(&self, source: &Source, lease: &LeaseBeat, max_losses: u32) -> Result<Reaped> {
+        let tables = Tables::of(&source.name);
+        let mut tx = self.pool.begin().await?;
+        let deleted =
+            sqlx::query("DELETE FROM leases WHERE source_id = ? AND journal_id = ? AND epoch = ? AND beat = ?")
+                .bind(lease.job.source.0)
+                .bind(lease.job.journal.0)
+                .bind(lease.epoch.0)
+                .bind(lease.beat)
+                .execute(&mut *tx)
+                .await?;
+        if deleted.rows_affected() == 0 {
+            return Ok(Reaped::Nothing);
+        }
+        let reaped = take_back(&mut tx, &tables, lease, max_losses).await?;
+        outbox::add_job(&mut tx, lease.job).await?;
+        tx.commit().await?;
+        Ok(reaped)
+    }
+}
+
+async fn take_back(
+    connection: &mut MySqlConnection,
+    tables: &Tables,
+    lease: &LeaseBeat,
+    max_losses: u32,
+) -> Result<Reaped> {
+    let row: Option<(String, u64, bool, u32, Option<String>, Option<String>)> = sqlx::query_as(tables.sql(
+        "SELECT status, epoch, cancel_requested, losses, backend, details FROM {journal} WHERE id = ? FOR UPDATE",
+    ))
+    .bind(lease.job.journal.0)
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some((status, epoch, cancel, losses, backend, details)) = row else { return Ok(Reaped::LeaseOnly) };
+    let status = Status::parse(&status).ok_or(Error::Inconsistent { table: "journal", column: "status" })?;
+    if epoch != lease.epoch.0 || status != Status::Sync {
+        return Ok(Reaped::LeaseOnly);
+    }
+    let losses = losses + 1;
+    let event = if losses >= max_losses { Event::GiveUp } else { Event::HandBack };
+    let next = transition(status, event, cancel)
+        .map_err(|_| Error::Inconsistent { table: "journal", column: "status" })?;
+    let updated = sqlx::query(tables.sql(
+        "UPDATE {journal} SET status = ?, epoch = epoch + 1, losses = ?, details = ?,
+             stopped = IF(?, UTC_TIMESTAMP(3), NULL), modified = UTC_TIMESTAMP(3)
+         WHERE id = ? AND epoch = ? AND status = 'SYNC'",
+    ))
+    .bind(next.as_str())
+    .bind(losses)
+    .bind(with_loss(details, backend.as_deref(), losses, next)?.to_string())
+    .bind(next.is_terminal())
+    .bind(lease.job.journal.0)
+    .bind(epoch)
+    .execute(connection)
+    .await?;
+    expect_rows("journal", 1, updated.rows_affected())?;
+    Ok(Reaped::Done(next))
+}
+
+/// `details` with one more block: which worker was lost, and what followed.
+fn with_loss(details: Option<String>, backend: Option<&str>, losses: u32, next: Status) -> Result<Value> {
+    let mut blocks: Vec<Value> = match details {
+        None => Vec::new(),
+        Some(text) => serde_json::from_str(&text)
+            .map_err(|_| Error::Inconsistent { table: "journal", column: "details" })?,
+    };
+    let backend = backend.unwrap_or("unknown");
+    let mut errors = vec![format!("The worker {backend} was lost with this migration (loss {losses})")];
+    if next == Status::Failure {
+        errors.push("It was lost too often and is given up".to_owned());
+    }
+    blocks.push(json!({ "lost": { "backend": backend, "success": false, "errors": errors } }));
+    Ok(Value::Array(blocks))
+}

@@ -1,0 +1,54 @@
+//! Orders that come by the control channel: what was cancelled or closed is killed at once, also while
+//! this worker is cut off from MariaDB; anything else has the heartbeat look.
+
+use std::{sync::Arc, time::Duration};
+
+use dmf_shared::{
+    domain::ids::{Epoch, JobId},
+    queue::Control,
+};
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    held::{Stop, Table},
+    lessor::Claimant,
+};
+
+/// Messages that wait; more are dropped, since the heartbeat brings the same.
+const BACKLOG: usize = 256;
+/// Pause before the next try to subscribe.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Obeys until `stop`. `look` has the heartbeat beat now.
+pub async fn obey(claimant: Arc<Claimant>, look: Arc<Notify>, stop: CancellationToken) {
+    let (sender, mut receiver) = mpsc::channel(BACKLOG);
+    let listen = async {
+        while let Err(error) = claimant.queue.subscribe_control(claimant.holder.backend, sender.clone()).await {
+            tracing::debug!(error = &error as &dyn std::error::Error, "orders are not heard yet");
+            tokio::time::sleep(PAUSE).await;
+        }
+        while let Some(control) = receiver.recv().await {
+            obey_one(&claimant.table, control, &look);
+        }
+    };
+    tokio::select! {
+        () = listen => {}
+        () = stop.cancelled() => {}
+    }
+}
+
+fn obey_one(table: &Table, control: Control, look: &Notify) {
+    match control {
+        Control::Look => look.notify_one(),
+        Control::Cancel(job, epoch) => stop(table, job, epoch, Stop::Cancel),
+        Control::Close(job, epoch) => stop(table, job, epoch, Stop::Close),
+    }
+}
+
+fn stop(table: &Table, job: JobId, epoch: Epoch, reason: Stop) {
+    if let Some(held) = table.get(job).filter(|held| held.claimed.epoch == epoch) {
+        tracing::info!(job = held.name(), ?reason, "told to stop a migration");
+        held.stop(reason);
+    }
+}
