@@ -11,8 +11,8 @@ use dmf_shared::{
         migration::{Phase, Status},
     },
     store::{
-        ClaimRequest, Claimed, Closed, Counts, Decision, Finish, Finished, HandBack, HostRow, Refusal,
-        Submission, SubmitError, UserFields, Wanted,
+        Cancelled, ClaimRequest, Claimed, Closed, Counts, Decision, Finish, Finished, HandBack, HostRow,
+        LeaseBeat, Reaped, Refusal, Submission, SubmitError, UserFields, Wanted,
     },
 };
 use serde_json::json;
@@ -90,7 +90,10 @@ async fn a_migration_goes_from_submit_to_success() {
     let held = scene.store.heartbeat_leases(&scene.holder, &[(job, Epoch(1))]).await.unwrap();
     assert_eq!((held.len(), held[0].job, held[0].wanted), (1, job, Wanted::Run));
     assert_eq!(scene.store.finish(&scene.source, job, Epoch(1), &success()).await.unwrap(), Finished::Recorded);
-    assert_eq!(scene.store.finish(&scene.source, job, Epoch(1), &success()).await.unwrap(), Finished::Superseded);
+    // The answer to a commit may never come: the same result again is found to stand, another one is not.
+    assert_eq!(scene.store.finish(&scene.source, job, Epoch(1), &success()).await.unwrap(), Finished::Recorded);
+    let failure = Finish { status: Status::Failure, ..success() };
+    assert_eq!(scene.store.finish(&scene.source, job, Epoch(1), &failure).await.unwrap(), Finished::Superseded);
 
     let user = scene.store.user(&scene.source, "alice").await.unwrap().unwrap();
     let record = scene.store.latest_record(&scene.source, user.id).await.unwrap().unwrap();
@@ -296,4 +299,88 @@ async fn pages_of_waiting_migrations_hold_each_once() {
         }
     }
     assert_eq!(seen, expected);
+}
+
+fn beat_of(beats: &[LeaseBeat], job: JobId) -> LeaseBeat {
+    *beats.iter().find(|beat| beat.job == job).unwrap()
+}
+
+#[tokio::test]
+async fn a_lost_migration_waits_again_and_is_given_up_after_too_many_losses() {
+    let lab = lab().await;
+    let scene = scene(&lab, 1).await;
+    let job = submit(&scene, "alice").await;
+    for loss in 1..=3 {
+        let claimed = granted(claim(&scene, &[job]).await).pop().unwrap();
+        assert_eq!((claimed.losses, claimed.loss_blocks.len()), (loss - 1, loss as usize - 1));
+        let lease = beat_of(&scene.store.lease_beats().await.unwrap(), job);
+        // Whoever still beats is not reaped.
+        scene.store.heartbeat_leases(&scene.holder, &[(job, claimed.epoch)]).await.unwrap();
+        assert_eq!(scene.store.reap(&scene.source, &lease, 3).await.unwrap(), Reaped::Nothing);
+        let lease = beat_of(&scene.store.lease_beats().await.unwrap(), job);
+        let expected = if loss == 3 { Status::Failure } else { Status::Scheduled };
+        assert_eq!(scene.store.reap(&scene.source, &lease, 3).await.unwrap(), Reaped::Done(expected));
+        assert_eq!(scene.store.reap(&scene.source, &lease, 3).await.unwrap(), Reaped::Nothing);
+        let late = scene.store.finish(&scene.source, job, claimed.epoch, &success()).await.unwrap();
+        assert_eq!(late, Finished::Superseded);
+    }
+    let user = scene.store.user(&scene.source, "alice").await.unwrap().unwrap();
+    let record = scene.store.latest_record(&scene.source, user.id).await.unwrap().unwrap();
+    let blocks = record.details.unwrap();
+    assert_eq!(blocks.as_array().map(Vec::len), Some(3), "{blocks}");
+    assert_eq!(blocks[0]["lost"]["backend"], "default/worker-1");
+}
+
+#[tokio::test]
+async fn a_cancelled_migration_does_not_run_again() {
+    let lab = lab().await;
+    let scene = scene(&lab, 2).await;
+    let (waiting, running) = (submit(&scene, "waiting").await, submit(&scene, "running").await);
+    claim(&scene, &[running]).await;
+    let id_of = async |uid: &str| scene.store.user(&scene.source, uid).await.unwrap().unwrap().id;
+    let cancel = async |uid: &str| scene.store.cancel_latest(&scene.source, id_of(uid).await).await.unwrap();
+    assert_eq!(cancel("waiting").await, Cancelled::Done(waiting.journal));
+    assert_eq!(cancel("waiting").await, Cancelled::AlreadyEnded(waiting.journal, Status::Aborted));
+    assert_eq!(refusal(&claim(&scene, &[waiting]).await, waiting), Some(Refusal::NotWaiting));
+
+    assert_eq!(cancel("running").await, Cancelled::Requested(running.journal));
+    let held = scene.store.heartbeat_leases(&scene.holder, &[(running, Epoch(1))]).await.unwrap();
+    assert_eq!(held[0].wanted, Wanted::Cancel);
+    // Its worker dies before it obeys.
+    let lease = beat_of(&scene.store.lease_beats().await.unwrap(), running);
+    assert_eq!(scene.store.reap(&scene.source, &lease, 3).await.unwrap(), Reaped::Done(Status::Aborted));
+}
+
+#[tokio::test]
+async fn the_lease_of_a_closed_record_is_reaped_without_touching_it() {
+    let lab = lab().await;
+    let scene = scene(&lab, 1).await;
+    let job = submit(&scene, "alice").await;
+    claim(&scene, &[job]).await;
+    let user = scene.store.user(&scene.source, "alice").await.unwrap().unwrap();
+    scene.store.close_latest(&scene.source, user.id, Status::Success).await.unwrap();
+    let lease = beat_of(&scene.store.lease_beats().await.unwrap(), job);
+    assert_eq!(scene.store.reap(&scene.source, &lease, 3).await.unwrap(), Reaped::LeaseOnly);
+    let record = scene.store.latest_record(&scene.source, user.id).await.unwrap().unwrap();
+    assert_eq!(record.status, Status::Success);
+}
+
+#[tokio::test]
+async fn nothing_starts_while_source_or_host_is_paused() {
+    let lab = lab().await;
+    let scene = scene(&lab, 5).await;
+    let job = submit(&scene, "alice").await;
+    scene.store.pause_source(scene.source.id, true).await.unwrap();
+    assert_eq!(refusal(&claim(&scene, &[job]).await, job), Some(Refusal::Blocked));
+    scene.store.next_outbox_batch(100).await.unwrap().done().await.unwrap();
+    scene.store.pause_source(scene.source.id, false).await.unwrap();
+    scene.store.pause_sourcehost(scene.host, true).await.unwrap();
+    assert_eq!(refusal(&claim(&scene, &[job]).await, job), Some(Refusal::Blocked));
+    assert_eq!(scene.store.next_outbox_batch(100).await.unwrap().hosts[0].limit, 0);
+    scene.store.pause_sourcehost(scene.host, false).await.unwrap();
+    assert_eq!(granted(claim(&scene, &[job]).await).len(), 1);
+    // A limit below what runs admits nothing and kills nothing.
+    let next = submit(&scene, "bob").await;
+    scene.store.set_max_connections(scene.host, 1).await.unwrap();
+    assert_eq!(refusal(&claim(&scene, &[next]).await, next), Some(Refusal::Blocked));
 }

@@ -77,7 +77,8 @@ impl Fields {
         read: impl FnOnce(&Value) -> Result<T, Vec<String>>,
     ) -> Given<T> {
         self.known.push(field);
-        match self.object.remove(field) {
+        // Not `remove`, which would bring the others into another order.
+        match self.object.shift_remove(field) {
             None => Given::Absent,
             Some(Value::Null) => Given::Null,
             Some(value) => match read(&value) {

@@ -106,7 +106,9 @@ impl Store {
         .bind(epoch.0)
         .execute(&mut *tx)
         .await?;
-        self::end(tx, job, epoch, updated.rows_affected(), false).await
+        let rows = updated.rows_affected();
+        let recorded = rows == 1 || self::stands_already(&mut tx, source, job, epoch, finish.status).await?;
+        self::end(tx, job, epoch, rows, false).await.map(|ended| if recorded { Finished::Recorded } else { ended })
     }
 
     /// Gives a migration back to the queue, or ends it as ABORTED when its cancel was requested.
@@ -139,6 +141,22 @@ impl Store {
         .await?;
         self::end(tx, job, epoch, updated.rows_affected(), true).await
     }
+}
+
+/// Whether this very result was recorded before, by a commit whose answer never came. Only a finish ends
+/// a row without raising its epoch; the lock waits for a commit that is still on its way.
+async fn stands_already(
+    connection: &mut MySqlConnection,
+    source: &Source,
+    job: JobId,
+    epoch: Epoch,
+    status: Status,
+) -> Result<bool> {
+    let statement =
+        Tables::of(&source.name).sql("SELECT status FROM {journal} WHERE id = ? AND epoch = ? FOR UPDATE");
+    let found: Option<String> =
+        sqlx::query_scalar(statement).bind(job.journal.0).bind(epoch.0).fetch_optional(connection).await?;
+    Ok(found.as_deref() == Some(status.as_str()))
 }
 
 /// Deletes the lease, notes the row for the queue where it returns there, and commits.

@@ -1,0 +1,97 @@
+//! Settings that are wrong end a process at once, with everything that is wrong in one output.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use anyhow::Result;
+use dmf_e2e::Binaries;
+use dmf_lab::Port;
+
+/// `EX_CONFIG` of sysexits.h.
+const WRONG_SETTINGS: i32 = 78;
+
+fn run(program: &Path, settings: &str) -> Result<Output> {
+    let dir = std::env::temp_dir().join(format!("dmf-e2e-{}", std::process::id()));
+    std::fs::create_dir_all(&dir)?;
+    let file = dir.join("settings.yml");
+    std::fs::write(&file, settings)?;
+    let output = Command::new(program).arg("--config").arg(&file).env_clear().current_dir("/").output();
+    std::fs::remove_dir_all(&dir)?;
+    Ok(output?)
+}
+
+fn expect_faults(output: &Output, keys: &[&str], secrets: &[&str]) {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(WRONG_SETTINGS), "{stderr}");
+    for key in keys {
+        let lines = stderr.lines().filter(|line| line.starts_with(key)).count();
+        assert_eq!(lines, 1, "{key} stands on {lines} lines of:\n{stderr}");
+    }
+    for secret in secrets {
+        assert!(!stderr.contains(secret), "{stderr}");
+    }
+}
+
+#[test]
+fn a_scheduler_reports_all_faults_and_binds_no_port() -> Result<()> {
+    let port = Port::reserve()?;
+    // Somebody else listens there: a scheduler that bound before it read would report that instead.
+    let _taken = std::net::TcpListener::bind(("127.0.0.1", port.number()))?;
+    let settings = format!(
+        "micronaut.server: {{ host: 127.0.0.1, port: {} }}
+http.admin.username: admin
+datasources.default.url: postgres://user:s3cret@localhost/x
+redis.url: not-a-url-s3cret
+dmf.scheduler.shutdown.grace: soon
+dmf.crypto.storage-key: {{ alias: lab, file: /nowhere/at/all }}
+",
+        port.number()
+    );
+    let output = run(&Binaries::for_test()?.scheduler(), &settings)?;
+    let keys = [
+        "http.admin.password",
+        "datasources.default.url",
+        "redis.url",
+        "dmf.scheduler.shutdown.grace",
+        "dmf.crypto.storage-key",
+    ];
+    expect_faults(&output, &keys, &["s3cret"]);
+    Ok(())
+}
+
+#[test]
+fn a_worker_reports_all_faults() -> Result<()> {
+    let settings = "
+redis.url: not-a-url-s3cret
+dmf.lease: { heartbeat: 10s, deadline: 20s }
+dmf.worker:
+  identity.name: a/b
+  threads.max: many
+  initial-state: ASLEEP
+  sync.retry.attempts: 0
+dmf.doveadm.source.default.command.migration1: { name: doveadm, subCommand: 7 }
+";
+    let output = run(&Binaries::for_test()?.worker(), settings)?;
+    let keys = [
+        "datasources.default.url",
+        "redis.url",
+        "dmf.lease.deadline",
+        "dmf.worker.identity.name",
+        "dmf.worker.threads.max",
+        "dmf.worker.initial-state",
+        "dmf.worker.sync.retry.attempts",
+        "dmf.doveadm.source.default.command.migration1",
+    ];
+    expect_faults(&output, &keys, &["s3cret"]);
+    Ok(())
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() -> Result<()> {
+    let binaries = Binaries::for_test()?;
+    for program in [binaries.scheduler(), binaries.worker()] {
+        let output = Command::new(program).args(["--config", "/nowhere/dmf.yml"]).env_clear().output()?;
+        expect_faults(&output, &["/nowhere/dmf.yml"], &[]);
+    }
+    Ok(())
+}
