@@ -22,7 +22,9 @@ pub fn indicators(settings: &Settings, store: &Store, queue: &Queue) -> Health {
             let queue = queue.clone();
             async move { redis(queue.server().await) }
         })
-        .indicator("compositeDiscoveryClient()", || async { Report::up().with_facts(json!({ "services": {} })) })
+        .indicator("compositeDiscoveryClient()", || async {
+            Report::up().with_facts(json!({ "services": {} }))
+        })
         .indicator("service", || async { Report::up() })
         .disk_space(settings.disk_space.path.clone(), settings.disk_space.threshold_bytes)
         .build()

@@ -1,12 +1,6 @@
 //! `dmf-scheduler`: load the settings, connect, migrate the schema, build, serve, drain.
 
-use std::{
-    io::Write as _,
-    path::PathBuf,
-    process::ExitCode,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io::Write as _, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use clap::Parser;
@@ -43,12 +37,14 @@ fn main() -> ExitCode {
             return ExitCode::from(config::EXIT_CODE);
         }
     };
-    let done = Telemetry::install(settings.telemetry.clone(), Vec::new()).map_err(anyhow::Error::from).and_then(|_| {
-        for warning in warnings {
-            tracing::warn!("{warning}");
-        }
-        run(&settings)
-    });
+    let done = Telemetry::install(settings.telemetry.clone(), Vec::new())
+        .map_err(anyhow::Error::from)
+        .and_then(|_| {
+            for warning in warnings {
+                tracing::warn!("{warning}");
+            }
+            run(&settings)
+        });
     done.unwrap_or_else(|error| {
         tracing::error!("{error:#}");
         ExitCode::FAILURE

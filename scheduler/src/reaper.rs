@@ -99,7 +99,13 @@ impl Watch {
 }
 
 /// Reaps until `stop`; wakes the relay after each reap.
-pub async fn run(store: Store, queue: Queue, settings: Settings, relay: Arc<Notify>, stop: CancellationToken) {
+pub async fn run(
+    store: Store,
+    queue: Queue,
+    settings: Settings,
+    relay: Arc<Notify>,
+    stop: CancellationToken,
+) {
     let mut watch = Watch::default();
     let mut last = Instant::now();
     while stop.run_until_cancelled(tokio::time::sleep(settings.poll)).await.is_some() {
@@ -109,7 +115,10 @@ pub async fn run(store: Store, queue: Queue, settings: Settings, relay: Arc<Noti
         match look(&store, &queue, &mut watch, passed, settings.silence).await {
             Ok(silent) => {
                 if let Err(error) = reap_all(&store, &silent, settings.max_losses, &relay).await {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "silent leases can't be reaped yet");
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "silent leases can't be reaped yet"
+                    );
                     watch.restart();
                 }
             }

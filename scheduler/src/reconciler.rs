@@ -59,9 +59,8 @@ pub async fn run(store: Store, queue: Queue, stop: CancellationToken) {
     while stop.run_until_cancelled(tokio::time::sleep(TICK)).await.is_some() {
         let ticked = tick(&store, &queue, &token, &mut cursor, &mut hosts_at, &mut drift).await;
         match ticked {
-            Ok(()) => {}
-            // The relay rebuilds.
-            Err(Error::Queue(queue::Error::Rebuild)) => {}
+            // A queue that is lost is rebuilt by the relay.
+            Ok(()) | Err(Error::Queue(queue::Error::Rebuild)) => {}
             Err(error) => tracing::debug!(error = &error as &dyn std::error::Error, "not reconciled"),
         }
     }

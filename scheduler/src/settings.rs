@@ -90,18 +90,29 @@ impl Settings {
             path: reader.path("endpoints.health.disk-space.path").unwrap_or_else(|| PathBuf::from(".")),
             threshold_bytes: reader.size("endpoints.health.disk-space.threshold", 10 << 20, 0..=u64::MAX),
         };
-        let reaper = reaper(&mut reader);
+        let reaper = reaper_settings(&mut reader);
         let telemetry = TelemetrySettings::read(&mut reader);
         let grace = reader.duration(
             "dmf.scheduler.shutdown.grace",
             Duration::from_secs(30),
-            Duration::ZERO..=Duration::from_secs(3600),
+            Duration::ZERO..=Duration::from_hours(1),
         );
         let warnings = reader.finish()?;
         // A missing data source is a fault, so it is there once nothing was wrong.
         let Some(database) = database else { return Err(Errors(Vec::new())) };
         Ok((
-            Self { listen, admin, api_key_header, database, queue, keys, disk_space, reaper, telemetry, grace },
+            Self {
+                listen,
+                admin,
+                api_key_header,
+                database,
+                queue,
+                keys,
+                disk_space,
+                reaper,
+                telemetry,
+                grace,
+            },
             warnings,
         ))
     }
@@ -120,7 +131,7 @@ fn listen(reader: &mut Reader<'_>) -> SocketAddr {
     SocketAddr::new(host, reader.port("micronaut.server.port", 8080))
 }
 
-fn reaper(reader: &mut Reader<'_>) -> reaper::Settings {
+fn reaper_settings(reader: &mut Reader<'_>) -> reaper::Settings {
     let silence = LeaseTimes::read(reader).silence;
     let secs = Duration::from_secs;
     reaper::Settings {

@@ -70,9 +70,14 @@ async fn schedulers_that_start_together_make_one_schema() {
     };
     let (a, b, c) = tokio::join!(start(), start(), start());
     a.create_source(&"One".parse().unwrap(), [1; 32]).await.unwrap();
-    assert!(b.create_source(&"ONE".parse().unwrap(), [2; 32]).await.unwrap_err().is_conflict_on("sources_name"));
     assert!(
-        c.create_source(&"Two".parse().unwrap(), [1; 32]).await.unwrap_err().is_conflict_on("sources_api_key_hash")
+        b.create_source(&"ONE".parse().unwrap(), [2; 32]).await.unwrap_err().is_conflict_on("sources_name")
+    );
+    assert!(
+        c.create_source(&"Two".parse().unwrap(), [1; 32])
+            .await
+            .unwrap_err()
+            .is_conflict_on("sources_api_key_hash")
     );
     c.migrate().await.unwrap();
     assert_eq!(b.source_by_api_key([1; 32]).await.unwrap().unwrap().name.as_str(), "One");
@@ -89,11 +94,20 @@ async fn a_migration_goes_from_submit_to_success() {
 
     let held = scene.store.heartbeat_leases(&scene.holder, &[(job, Epoch(1))]).await.unwrap();
     assert_eq!((held.len(), held[0].job, held[0].wanted), (1, job, Wanted::Run));
-    assert_eq!(scene.store.finish(&scene.source, job, Epoch(1), &success()).await.unwrap(), Finished::Recorded);
+    assert_eq!(
+        scene.store.finish(&scene.source, job, Epoch(1), &success()).await.unwrap(),
+        Finished::Recorded
+    );
     // The answer to a commit may never come: the same result again is found to stand, another one is not.
-    assert_eq!(scene.store.finish(&scene.source, job, Epoch(1), &success()).await.unwrap(), Finished::Recorded);
+    assert_eq!(
+        scene.store.finish(&scene.source, job, Epoch(1), &success()).await.unwrap(),
+        Finished::Recorded
+    );
     let failure = Finish { status: Status::Failure, ..success() };
-    assert_eq!(scene.store.finish(&scene.source, job, Epoch(1), &failure).await.unwrap(), Finished::Superseded);
+    assert_eq!(
+        scene.store.finish(&scene.source, job, Epoch(1), &failure).await.unwrap(),
+        Finished::Superseded
+    );
 
     let user = scene.store.user(&scene.source, "alice").await.unwrap().unwrap();
     let record = scene.store.latest_record(&scene.source, user.id).await.unwrap().unwrap();
@@ -232,11 +246,17 @@ async fn a_handed_back_migration_waits_again_with_a_new_epoch() {
     claim(&scene, &[job]).await;
     let back = HandBack { delay_ms: None, attempt: Some(3) };
     assert_eq!(scene.store.hand_back(&scene.source, job, Epoch(1), &back).await.unwrap(), Finished::Recorded);
-    assert_eq!(scene.store.hand_back(&scene.source, job, Epoch(1), &back).await.unwrap(), Finished::Superseded);
+    assert_eq!(
+        scene.store.hand_back(&scene.source, job, Epoch(1), &back).await.unwrap(),
+        Finished::Superseded
+    );
     let claimed = granted(claim(&scene, &[job]).await).pop().unwrap();
     assert_eq!((claimed.epoch, claimed.attempt), (Epoch(3), 3));
     // The result of the first claim is worth nothing now.
-    assert_eq!(scene.store.finish(&scene.source, job, Epoch(1), &success()).await.unwrap(), Finished::Superseded);
+    assert_eq!(
+        scene.store.finish(&scene.source, job, Epoch(1), &success()).await.unwrap(),
+        Finished::Superseded
+    );
     assert_eq!(scene.store.all_leases().await.unwrap().len(), 1);
 }
 
@@ -257,7 +277,10 @@ async fn a_closed_migration_keeps_its_lease_until_its_child_is_dead() {
     // The user may submit again, but does not run while the old child may live.
     let next = submit(&scene, "alice").await;
     assert!(matches!(refusal(&claim(&scene, &[next]).await, next), Some(Refusal::TooEarly { .. })));
-    assert_eq!(scene.store.finish(&scene.source, job, Epoch(1), &success()).await.unwrap(), Finished::Superseded);
+    assert_eq!(
+        scene.store.finish(&scene.source, job, Epoch(1), &success()).await.unwrap(),
+        Finished::Superseded
+    );
     assert_eq!(granted(claim(&scene, &[next]).await).len(), 1);
 }
 

@@ -89,7 +89,10 @@ impl Heartbeat {
                     if confirmed {
                         held.extend(deadline);
                     } else {
-                        tracing::warn!(job = held.name(), "the lease is lost: a newer claim holds the migration");
+                        tracing::warn!(
+                            job = held.name(),
+                            "the lease is lost: a newer claim holds the migration"
+                        );
                         held.lose();
                     }
                 }
@@ -108,8 +111,10 @@ impl Heartbeat {
             let read_back = self.store().heartbeat_leases(self.holder(), &leases).await?;
             let heartbeat =
                 WorkerHeartbeat { state: self.table().state(), threads_in_use: self.table().len() };
-            let wanted =
-                self.store().heartbeat_backend(self.holder().backend, self.holder().incarnation, heartbeat).await?;
+            let wanted = self
+                .store()
+                .heartbeat_backend(self.holder().backend, self.holder().incarnation, heartbeat)
+                .await?;
             Ok::<_, dmf_shared::store::Error>((read_back, wanted))
         };
         match tokio::time::timeout(self.rhythm.timeout, beat).await {
@@ -131,19 +136,16 @@ impl Heartbeat {
 
     /// Does what the API wants of this worker.
     fn follow(&self, wanted: Option<(BackendState, u32)>, backend: BackendId) {
-        match wanted {
-            Some((state, threads)) => {
-                if state != self.table().state() {
-                    tracing::info!(state = state.as_str(), "the worker changes its state");
-                    self.table().set_state(state);
-                }
-                self.table().set_max_threads(threads);
-            }
-            None => {
-                tracing::error!(%backend, "another process holds the name of this worker; leasing nothing more");
-                self.table().set_state(BackendState::Paused);
-            }
+        let Some((state, threads)) = wanted else {
+            tracing::error!(%backend, "another process holds the name of this worker; leasing nothing more");
+            self.table().drain();
+            return;
+        };
+        if state != self.table().state() && !self.table().is_draining() {
+            tracing::info!(state = state.as_str(), "the worker changes its state");
+            self.table().set_state(state);
         }
+        self.table().set_max_threads(threads);
     }
 
     /// Compares what was sent with what MariaDB has.
@@ -182,14 +184,19 @@ impl Heartbeat {
         let sources: HashMap<SourceId, Source> = match self.store().sources().await {
             Ok(sources) => sources.into_iter().map(|source| (source.id, source)).collect(),
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "unknown leases wait for the next heartbeat");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "unknown leases wait for the next heartbeat"
+                );
                 return;
             }
         };
         for lease in leases {
             let Some(source) = sources.get(&lease.job.source) else { continue };
             match self.store().hand_back(source, lease.job, lease.epoch, &HandBack::default()).await {
-                Ok(_) => tracing::warn!(job = %lease.job, "handed back a lease whose claim was never answered"),
+                Ok(_) => {
+                    tracing::warn!(job = %lease.job, "handed back a lease whose claim was never answered");
+                }
                 Err(error) => {
                     tracing::warn!(job = %lease.job, error = &error as &dyn std::error::Error, "could not be handed back");
                 }

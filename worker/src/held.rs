@@ -109,6 +109,7 @@ pub struct Table {
     max_threads: AtomicU32,
     reserved_for_priority: u32,
     state: AtomicU8,
+    draining: AtomicBool,
     database_reachable: AtomicBool,
     wake: Arc<Notify>,
 }
@@ -121,6 +122,7 @@ impl Table {
             max_threads: AtomicU32::new(max_threads),
             reserved_for_priority,
             state: AtomicU8::new(BackendState::Paused as u8),
+            draining: AtomicBool::new(false),
             database_reachable: AtomicBool::new(true),
             wake,
         }
@@ -184,6 +186,17 @@ impl Table {
         self.wake.notify_one();
     }
 
+    /// Leases nothing more, for ever: the process is about to end, whatever the API wants.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::SeqCst);
+        self.set_state(BackendState::Paused);
+    }
+
+    /// Whether it leases nothing more.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::SeqCst)
+    }
+
     /// Has everything that runs stop and go back into the queue.
     pub fn stop_all(&self) {
         for held in self.all() {
@@ -207,7 +220,8 @@ impl Table {
 
     /// Threads that could take a job now.
     pub fn free(&self) -> Free {
-        if self.state() != BackendState::Running || !self.database_reachable.load(Ordering::SeqCst) {
+        let reachable = self.database_reachable.load(Ordering::SeqCst);
+        if self.state() != BackendState::Running || self.is_draining() || !reachable {
             return Free { total: 0, normal: 0 };
         }
         let table = self.lock();

@@ -38,14 +38,20 @@ impl Claimant {
     async fn tell_queue(&self, granted: &[Arc<Held>], refused: &[Settlement]) {
         let running: Vec<_> = granted.iter().map(|held| held.running(self.target)).collect();
         if let Err(error) = self.queue.heartbeat(&running).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "the queue does not know of new leases yet");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the queue does not know of new leases yet"
+            );
         }
         self.settle(refused).await;
     }
 
     async fn settle(&self, settlements: &[Settlement]) {
         if let Err(error) = self.queue.settle(settlements).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "the queue does not know of freed slots yet");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the queue does not know of freed slots yet"
+            );
         }
     }
 
@@ -74,8 +80,10 @@ impl Lessor for Claimant {
     }
 
     async fn claim(&self, proposals: Vec<Proposal>) -> Vec<Arc<Held>> {
-        let requests: Vec<_> =
-            proposals.iter().map(|proposal| ClaimRequest { job: proposal.job, host: proposal.host }).collect();
+        let requests: Vec<_> = proposals
+            .iter()
+            .map(|proposal| ClaimRequest { job: proposal.job, host: proposal.host })
+            .collect();
         // The lease is counted from the sending: it is never longer here than others think it is.
         let deadline = Deadline::after(self.lease);
         let claim = tokio::time::timeout(self.claim_timeout, self.store.claim(&self.holder, &requests)).await;
@@ -110,9 +118,14 @@ impl Lessor for Claimant {
 
     async fn hand_back(&self, held: Arc<Held>) {
         let claimed = &held.claimed;
-        let back = self.store.hand_back(&claimed.source, claimed.job, claimed.epoch, &HandBack::default()).await;
+        let back =
+            self.store.hand_back(&claimed.source, claimed.job, claimed.epoch, &HandBack::default()).await;
         if let Err(error) = back {
-            tracing::warn!(job = held.name(), error = &error as &dyn std::error::Error, "could not be handed back");
+            tracing::warn!(
+                job = held.name(),
+                error = &error as &dyn std::error::Error,
+                "could not be handed back"
+            );
         } else {
             self.release(&held).await;
         }

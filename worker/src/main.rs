@@ -1,12 +1,6 @@
 //! `dmf-worker`: load the settings, take the worker's place, lease and run migrations, drain.
 
-use std::{
-    io::Write as _,
-    path::PathBuf,
-    process::ExitCode,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io::Write as _, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use clap::Parser;
@@ -51,12 +45,14 @@ fn main() -> ExitCode {
             return ExitCode::from(config::EXIT_CODE);
         }
     };
-    let done = Telemetry::install(settings.telemetry.clone(), Vec::new()).map_err(anyhow::Error::from).and_then(|_| {
-        for warning in warnings {
-            tracing::warn!("{warning}");
-        }
-        run(settings)
-    });
+    let done = Telemetry::install(settings.telemetry.clone(), Vec::new())
+        .map_err(anyhow::Error::from)
+        .and_then(|_| {
+            for warning in warnings {
+                tracing::warn!("{warning}");
+            }
+            run(settings)
+        });
     done.unwrap_or_else(|error| {
         tracing::error!("{error:#}");
         ExitCode::FAILURE
@@ -98,7 +94,12 @@ async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
         wake,
         grace,
     };
-    tracing::info!(target = backend.target, name = backend.name, threads = backend.max_threads, "the worker is ready");
+    tracing::info!(
+        target = backend.target,
+        name = backend.name,
+        threads = backend.max_threads,
+        "the worker is ready"
+    );
     lifecycle.spawn("worker", runtime.run(lifecycle.clone()));
     lifecycle.notify_ready();
     let ending = lifecycle.run(grace + HAND_BACK).await;
@@ -119,7 +120,8 @@ async fn take_place(
     settings: &Settings,
     lifecycle: &Lifecycle,
 ) -> anyhow::Result<Option<Backend>> {
-    let machine = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default();
+    let machine =
+        nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default();
     let registration = Registration {
         target: settings.target.clone(),
         name: settings.name.clone(),
@@ -133,7 +135,10 @@ async fn take_place(
         match registration::take_place(store, state, registration.clone(), settings.rhythm).await {
             Ok(backend) => return Ok(Some(backend)),
             Err(registration::Error::Store(error)) if error.is_transient() || error.is_schema_missing() => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "waiting for the database and its schema");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "waiting for the database and its schema"
+                );
             }
             Err(error) => return Err(error.into()),
         }

@@ -24,7 +24,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub async fn obey(claimant: Arc<Claimant>, look: Arc<Notify>, stop: CancellationToken) {
     let (sender, mut receiver) = mpsc::channel(BACKLOG);
     let listen = async {
-        while let Err(error) = claimant.queue.subscribe_control(claimant.holder.backend, sender.clone()).await {
+        while let Err(error) = claimant.queue.subscribe_control(claimant.holder.backend, sender.clone()).await
+        {
             tracing::debug!(error = &error as &dyn std::error::Error, "orders are not heard yet");
             tokio::time::sleep(PAUSE).await;
         }

@@ -68,8 +68,12 @@ impl StateDir {
         };
         fs::create_dir_all(path).map_err(failed(path))?;
         let file = path.join("worker.lock");
-        let lock =
-            fs::OpenOptions::new().create(true).truncate(false).write(true).open(&file).map_err(failed(&file))?;
+        let lock = fs::OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&file)
+            .map_err(failed(&file))?;
         match Flock::lock(lock, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => Ok(Self { path: path.to_owned(), _lock: lock }),
             Err((_, nix::errno::Errno::EWOULDBLOCK)) => Err(Error::Locked(path.to_owned())),

@@ -12,13 +12,7 @@ use futures::FutureExt as _;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    heartbeat::Heartbeat,
-    held::Held,
-    lessor::Claimant,
-    migration::Runner,
-    orders,
-};
+use crate::{heartbeat::Heartbeat, held::Held, lessor::Claimant, migration::Runner, orders};
 
 /// More handlers than apalis is ever to run; the real limit is that of the lease table, which the API
 /// moves while the worker runs.
@@ -90,18 +84,19 @@ async fn work(
         .enable_tracing()
         .build(handle);
     let soft = lifecycle.soft().clone();
-    worker.run_until(async move {
-        soft.cancelled().await;
-        Ok::<(), WorkerError>(())
-    })
-    .boxed()
-    .await
+    worker
+        .run_until(async move {
+            soft.cancelled().await;
+            Ok::<(), WorkerError>(())
+        })
+        .boxed()
+        .await
 }
 
 /// After the soft stop: nothing new, and after the grace time, or at the hard stop, nothing at all.
 async fn drain(lifecycle: Lifecycle, claimant: Arc<Claimant>, grace: Duration) {
     lifecycle.soft().cancelled().await;
-    claimant.table.set_state(BackendState::Paused);
+    claimant.table.drain();
     let running = claimant.table.len();
     tracing::info!(running, ?grace, "draining: nothing new is leased, what runs may finish");
     tokio::select! {
@@ -123,7 +118,10 @@ async fn say_goodbye(claimant: &Claimant) {
     match tokio::time::timeout(FAREWELL, told).await {
         Ok(Ok(_)) => {}
         Ok(Err(error)) => {
-            tracing::warn!(error = &error as &dyn std::error::Error, "the database does not know that this worker is gone");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the database does not know that this worker is gone"
+            );
         }
         Err(_) => tracing::warn!("the database does not know that this worker is gone"),
     }

@@ -35,7 +35,7 @@ const WITHOUT_EFFECT: [&str; 7] = [
     "http.**",
 ];
 
-const DAY: Duration = Duration::from_secs(24 * 3600);
+const DAY: Duration = Duration::from_hours(24);
 
 /// Everything that the worker is told from outside.
 #[derive(Debug)]
@@ -163,7 +163,7 @@ impl Settings {
             state_dir: reader
                 .path("dmf.worker.state-dir")
                 .unwrap_or_else(|| PathBuf::from("/var/lib/dmf-worker")),
-            grace: reader.duration("dmf.worker.shutdown.grace", Duration::from_secs(60), Duration::ZERO..=DAY),
+            grace: reader.duration("dmf.worker.shutdown.grace", Duration::from_mins(1), Duration::ZERO..=DAY),
             rhythm: rhythm(reader),
             sync: sync(reader),
             count: CountSettings {

@@ -74,8 +74,15 @@ impl Api {
     }
 
     /// A request to the customer API, `path` without its prefix.
-    pub async fn customer(&self, key: &str, method: Method, path: &str, body: Option<&Value>) -> Result<Answer> {
-        self.send(method, &format!("{CUSTOMER_API}{path}"), body, |request| request.header(KEY_HEADER, key)).await
+    pub async fn customer(
+        &self,
+        key: &str,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Answer> {
+        self.send(method, &format!("{CUSTOMER_API}{path}"), body, |request| request.header(KEY_HEADER, key))
+            .await
     }
 
     /// A request without credentials, the path as it is.
@@ -104,7 +111,8 @@ impl Api {
             };
             let status = response.status().as_u16();
             let text = response.text().await.with_context(|| format!("{method} {path}"))?;
-            let body = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).context(text)? };
+            let body =
+                if text.is_empty() { Value::Null } else { serde_json::from_str(&text).context(text)? };
             return Ok(Answer { status, body });
         }
         anyhow::bail!("{method} {path}: this fleet has no scheduler")

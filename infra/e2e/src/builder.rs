@@ -72,13 +72,8 @@ impl Builder {
 
     /// Starts the fleet and waits until all of it serves.
     pub async fn start(self, binaries: &Binaries) -> Result<Fleet> {
-        let lab = Lab::builder()
-            .mariadb()
-            .redis()
-            .source(SOURCE)
-            .target(dmf_lab::Storage::Mdbox)
-            .start()
-            .await?;
+        let lab =
+            Lab::builder().mariadb().redis().source(SOURCE).target(dmf_lab::Storage::Mdbox).start().await?;
         let fleet = Fleet::prepare(lab, binaries, self.schedulers, self.workers, self.options)?;
         fleet.start(self.started_workers.unwrap_or(self.workers)).await?;
         Ok(fleet)

@@ -53,7 +53,8 @@ impl Fleet {
         let dir = lab.dir().join("fleet");
         std::fs::create_dir_all(&dir)?;
         let ports = (0..schedulers).map(|_| Port::reserve()).collect::<dmf_lab::Result<Vec<_>>>()?;
-        let daemon = |name: String, program, settings| Daemon::new(Arc::clone(&lab), &name, program, settings);
+        let daemon =
+            |name: String, program, settings| Daemon::new(Arc::clone(&lab), &name, program, settings);
         let make_scheduler = |(number, port): (usize, &Port)| {
             let settings = settings::write_scheduler(&lab, &dir, number, port.number())?;
             Ok(daemon(format!("scheduler-{number}"), binaries.scheduler(), settings))
@@ -189,7 +190,11 @@ impl Fleet {
     /// Compares every mailbox on the target with what the source was given.
     pub async fn expect_mail(&self, user: &str, truth: &Seeded) -> Result<()> {
         let found = self.lab.target().mailboxes(user).await?;
-        ensure!(found == truth.counts(), "{user} has on the target {found:#?} instead of {:#?}", truth.counts());
+        ensure!(
+            found == truth.counts(),
+            "{user} has on the target {found:#?} instead of {:#?}",
+            truth.counts()
+        );
         Ok(())
     }
 

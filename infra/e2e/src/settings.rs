@@ -36,7 +36,9 @@ fn storage_key(dir: &Path) -> Result<PathBuf> {
     let path = dir.join("storage.key");
     if !path.exists() {
         let mut key = [0; 32];
-        File::open("/dev/urandom").and_then(|mut random| random.read_exact(&mut key)).context("random bytes")?;
+        File::open("/dev/urandom")
+            .and_then(|mut random| random.read_exact(&mut key))
+            .context("random bytes")?;
         write_private(&path, &key)?;
     }
     Ok(path)

@@ -34,7 +34,11 @@ async fn a_running_migration_is_closed_killed_and_frees_its_slot() -> Result<()>
             // The next user's connection says that the child is dead and its slot was given on.
             poll_until("the next user did not get the slot", DEADLINE, async || {
                 let next = customer.latest("next").await.map_err(|error| format!("{error:#}"))?;
-                if next["status"] == "SYNC" && host.proxy.total() >= 2 { Ok(()) } else { Err(next.to_string()) }
+                if next["status"] == "SYNC" && host.proxy.total() >= 2 {
+                    Ok(())
+                } else {
+                    Err(next.to_string())
+                }
             })
             .await?;
             assert_eq!(fleet.host_view(&customer, &host).await?["connectionsInUse"], 1);

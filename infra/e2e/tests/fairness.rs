@@ -25,7 +25,12 @@ fn expect_within_limits(hosts: &[&SourceHost]) {
     for host in hosts {
         let (most, limit) = (host.proxy.max_open(), host.limit);
         assert!(most <= limit, "{} saw {most} connections, its limit is {limit}", host.name());
-        assert_eq!(host.proxy.overlaps(), BTreeMap::new(), "users had several connections at {}", host.name());
+        assert_eq!(
+            host.proxy.overlaps(),
+            BTreeMap::new(),
+            "users had several connections at {}",
+            host.name()
+        );
     }
 }
 
@@ -124,7 +129,11 @@ async fn priority_overtakes_a_backlog_of_its_own_and_of_other_source_hosts() -> 
         .started_workers(0)
         .run(async |fleet| {
             let customer = fleet.create_source("CustomerX").await?;
-            fleet.api().admin(Method::POST, "/targets", Some(&json!({ "name": "default" }))).await?.expect(201)?;
+            fleet
+                .api()
+                .admin(Method::POST, "/targets", Some(&json!({ "name": "default" })))
+                .await?
+                .expect(201)?;
             let (first, second) = (fleet.add_host(&customer, 5).await?, fleet.add_host(&customer, 5).await?);
             let idle = fleet.add_host(&customer, 1).await?;
             let backlog = submit_backlog(&customer, &[&first, &second]).await?;
@@ -163,7 +172,10 @@ async fn priority_overtakes_a_backlog_of_its_own_and_of_other_source_hosts() -> 
             let (from, to) = (text(&submitted["created"]), text(&late["started"]));
             let between = all.iter().filter(|start| from < start.as_str() && start.as_str() < to).count();
             // A migration is on its way to the queue for some milliseconds, in which a thread may take another.
-            ensure!(between <= 10 * THREADS, "{between} of the backlog began while a priority migration waited");
+            ensure!(
+                between <= 10 * THREADS,
+                "{between} of the backlog began while a priority migration waited"
+            );
             ensure!(all.len() < BACKLOG, "the backlog is worked off, so nothing was overtaken");
             expect_within_limits(&[&first, &second, &idle]);
             Ok(())

@@ -63,7 +63,11 @@ fn basic_credentials(headers: &HeaderMap) -> Option<(String, String)> {
 
 /// Middleware before every admin route.
 pub async fn require_admin(State(app): State<App>, request: Request, next: Next) -> Result<Response> {
-    if is_admin(&app, request.headers()) { Ok(next.run(request).await) } else { Err(ApiError::unauthorized()) }
+    if is_admin(&app, request.headers()) {
+        Ok(next.run(request).await)
+    } else {
+        Err(ApiError::unauthorized())
+    }
 }
 
 /// The Source of the request's API key, if it has a valid one.

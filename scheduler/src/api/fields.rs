@@ -105,6 +105,21 @@ impl Fields {
         self.read(field, "a text of 1 to 255 bytes without control characters", short_text)
     }
 
+    /// A name of 1 to `limit` characters that can stand in a path and a command line.
+    pub fn name(&mut self, field: &'static str, limit: usize) -> Given<String> {
+        let allowed = format!(
+            "a text of 1 to {limit} characters, without slashes, control characters, spaces at its ends and a \
+             hyphen at its beginning"
+        );
+        self.parsed(field, &allowed, |text| {
+            let fits = (1..=limit).contains(&text.chars().count())
+                && !text.contains(|c: char| c == '/' || c.is_control())
+                && text.trim() == text
+                && !text.starts_with('-');
+            fits.then(|| text.to_owned())
+        })
+    }
+
     /// A secret text of 1 to 1024 bytes.
     pub fn secret(&mut self, field: &'static str) -> Given<SecretString> {
         self.read(field, "a text of 1 to 1024 bytes without NUL", |value| {
@@ -163,7 +178,9 @@ impl Fields {
                 value.as_str()?,
                 &time::format_description::well_known::Iso8601::PARSING,
             );
-            time.ok()?.checked_to_offset(time::UtcOffset::UTC).filter(|time| (1971..9999).contains(&time.year()))
+            time.ok()?
+                .checked_to_offset(time::UtcOffset::UTC)
+                .filter(|time| (1971..9999).contains(&time.year()))
         })
     }
 
@@ -183,8 +200,9 @@ impl Fields {
         given.value()
     }
 
-    /// 400 with everything that was wrong, unknown fields included.
-    pub fn finish(mut self) -> Result<()> {
+    /// What `complete` makes of the fields, unless something was wrong: then 400 with all of it, unknown
+    /// fields included. `complete` gives `None` only when a required field is missing.
+    pub fn finish<T>(mut self, complete: impl FnOnce() -> Option<T>) -> Result<T> {
         let unknown = std::mem::take(&mut self.object);
         for field in unknown.keys().take(ERROR_LIMIT) {
             let field: String = field.chars().take(NAME_LIMIT).collect();
@@ -195,7 +213,10 @@ impl Fields {
             self.refuse(&field, wrong);
         }
         self.errors.truncate(ERROR_LIMIT);
-        if self.errors.is_empty() { Ok(()) } else { Err(ApiError::invalid(self.errors)) }
+        match complete() {
+            Some(value) if self.errors.is_empty() => Ok(value),
+            _ => Err(ApiError::invalid(self.errors)),
+        }
     }
 
     /// The known field that looks most like this one.

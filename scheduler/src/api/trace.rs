@@ -14,6 +14,8 @@ use super::error::ApiError;
 /// Middleware: everything that is logged while the request is handled stands in its span.
 pub async fn in_span(request: Request, next: Next) -> Response {
     let id = request.headers().get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
+    // A client may send any; a line of the log has room for what identifies it.
+    let id = id.get(..64).unwrap_or(id);
     let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str);
     let span = tracing::info_span!("request", request_id = %id, method = %request.method(), route);
     async move {

@@ -18,13 +18,20 @@ struct Row {
     status: u16,
 }
 
-const fn row(access: Access, method: &'static str, route: &'static str, path: &'static str, status: u16) -> Row {
+const fn row(
+    access: Access,
+    method: &'static str,
+    route: &'static str,
+    path: &'static str,
+    status: u16,
+) -> Row {
     Row { access, method, route, path, body: Value::Null, status }
 }
 
 fn rows() -> Vec<Row> {
     use Access::{Admin, Customer, Everybody};
-    let host = json!({ "name": "imap.host.2", "maxConnections": 2, "migrationCommand1": { "name": "ignore" } });
+    let host =
+        json!({ "name": "imap.host.2", "maxConnections": 2, "migrationCommand1": { "name": "ignore" } });
     vec![
         row(Everybody, "GET", "/health", "/health", 200),
         row(Admin, "GET", "/dmf/admin/api/v2/sources", "/dmf/admin/api/v2/sources", 200),
@@ -124,7 +131,8 @@ fn every_route_has_a_row() {
 }
 
 async fn status(api: &Api, row: &Row, method: &str, credentials: &[(&str, &str)]) -> u16 {
-    let builder = credentials.iter().fold(request(method, row.path), |call, (name, value)| call.header(*name, *value));
+    let builder =
+        credentials.iter().fold(request(method, row.path), |call, (name, value)| call.header(*name, *value));
     let answer = api.send(with_json(builder, &row.body)).await;
     if answer.status.as_u16() == 401 {
         assert_eq!(answer.errors(401), ["Valid credentials are required"]);

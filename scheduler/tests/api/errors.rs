@@ -143,7 +143,8 @@ async fn credentials_that_stand_twice_are_none() {
         ("/dmf/api/v2/users/a/migrations", KEY_HEADER, KEY),
     ] {
         for other in [good, "x"] {
-            let call = request("GET", path).header(name, good).header(name, other).body(Body::empty()).unwrap();
+            let call =
+                request("GET", path).header(name, good).header(name, other).body(Body::empty()).unwrap();
             api.send(call).await.errors(401);
         }
     }
@@ -153,8 +154,17 @@ async fn credentials_that_stand_twice_are_none() {
 async fn credentials_of_any_odd_form_are_wrong_and_no_fault() {
     let api = Api::start().await;
     api.furnish().await;
-    let odd: [&[u8]; 9] =
-        [b"", b"Basic", b"Basic ", b"Basic !!!", b"Basic YWRtaW4=", b"Bearer YWRtaW46cGFzc3dvcmQ=", b"Basic \xff", b"\xff", b"Basic /zo="];
+    let odd: [&[u8]; 9] = [
+        b"",
+        b"Basic",
+        b"Basic ",
+        b"Basic !!!",
+        b"Basic YWRtaW4=",
+        b"Bearer YWRtaW46cGFzc3dvcmQ=",
+        b"Basic \xff",
+        b"\xff",
+        b"Basic /zo=",
+    ];
     for value in odd {
         let value = HeaderValue::from_bytes(value).unwrap();
         let call = request("GET", "/dmf/admin/api/v2/sources").header(header::AUTHORIZATION, &value);

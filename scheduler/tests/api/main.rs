@@ -1,5 +1,7 @@
 //! The API as its clients see it: the real router on a real MariaDB and Redis.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on panics where it stands")]
+
 mod authorization;
 mod body;
 mod errors;

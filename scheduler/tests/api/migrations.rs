@@ -106,7 +106,10 @@ async fn an_operator_closes_a_waiting_or_running_migration_once() {
     ] {
         let id = api.submit(uid).await["id"].clone();
         let closed = without_times(close(&api, uid, word).await.expect(200));
-        assert_eq!((&closed["id"], &closed["status"], &closed["stopped"]), (&id, &json!(status), &json!("time")));
+        assert_eq!(
+            (&closed["id"], &closed["status"], &closed["stopped"]),
+            (&id, &json!(status), &json!("time"))
+        );
         let again = close(&api, uid, "ABORTED").await;
         assert_eq!(again.errors(409), [format!("migration {id} has ended already: {status}")]);
     }
@@ -140,6 +143,10 @@ async fn records_are_found_by_their_own_user_only() {
     let of_b = api.submit("b").await["id"].clone();
     for id in [of_b.to_string().as_str(), "0", "-1", "x", "99999999999999999999", "1.0", "%31x"] {
         let path = format!("/users/a/migrations/{id}");
-        assert_eq!(api.customer("GET", &path, Value::Null).await.errors(404), ["Migration not found"], "{id}");
+        assert_eq!(
+            api.customer("GET", &path, Value::Null).await.errors(404),
+            ["Migration not found"],
+            "{id}"
+        );
     }
 }

@@ -29,7 +29,8 @@ async fn without_a_key_a_password_is_refused() {
 async fn with_a_key_it_is_sealed_and_never_shown() {
     let api = Api::start_with_storage_key().await;
     let source = api.furnish().await;
-    let mut answers = vec![api.customer("POST", "/users/migrations", with_password("alice-with-a-long-name")).await];
+    let mut answers =
+        vec![api.customer("POST", "/users/migrations", with_password("alice-with-a-long-name")).await];
     answers[0].expect(201);
     for path in ["", "/latest", "/1"] {
         let path = format!("/users/alice-with-a-long-name/migrations{path}");
@@ -70,7 +71,9 @@ fn holds(dir: &Path, wanted: &[u8]) -> bool {
         let entry = entry.unwrap();
         match entry.file_type().unwrap() {
             kind if kind.is_dir() => holds(&entry.path(), wanted),
-            kind if kind.is_file() => fs::read(entry.path()).unwrap().windows(wanted.len()).any(|found| found == wanted),
+            kind if kind.is_file() => {
+                fs::read(entry.path()).unwrap().windows(wanted.len()).any(|found| found == wanted)
+            }
             _ => false,
         }
     })

@@ -46,7 +46,8 @@ fn value() -> BoxedStrategy<Value> {
         any::<i64>().prop_map(Value::from),
         any::<f64>().prop_map(Value::from),
         any::<String>().prop_map(Value::from),
-        "[0-9+-]{1,6}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(Z|[+-][0-9]{2}:[0-9]{2})".prop_map(Value::from),
+        "[0-9+-]{1,6}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(Z|[+-][0-9]{2}:[0-9]{2})"
+            .prop_map(Value::from),
         prop::sample::select(vec![
             "9999-12-31T23:59:59-23:59",
             "0000-01-01T00:00:00+23:59",
@@ -64,12 +65,23 @@ fn value() -> BoxedStrategy<Value> {
         ])
         .prop_map(Value::from),
     ];
-    let names = prop::sample::select(vec!["name", "value", "flags", "options", "arguments", "subCommand", "successCode"]);
+    let names = prop::sample::select(vec![
+        "name",
+        "value",
+        "flags",
+        "options",
+        "arguments",
+        "subCommand",
+        "successCode",
+    ]);
     leaf.prop_recursive(4, 24, 6, move |inner| {
         let fields = vec((names.clone(), inner.clone()), 0..6);
         prop_oneof![
             vec(inner, 0..6).prop_map(Value::from),
-            fields.prop_map(|fields| fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()),
+            fields.prop_map(|fields| fields
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect()),
         ]
     })
     .boxed()
@@ -134,8 +146,25 @@ async fn random_paths_are_refused() {
         "[ -~]{0,8}".prop_map(String::from),
         "(%[0-9A-Fa-f]{2}){1,6}".prop_map(String::from),
         prop::sample::select(vec![
-            "users", "migrations", "latest", "close", "as", "ABORTED", "sources", "CustomerX", "sourcehosts",
-            "imap.host.1", "targets", "default", "backends", "alice", "1", "..", ".", "%2e%2e", "%00",
+            "users",
+            "migrations",
+            "latest",
+            "close",
+            "as",
+            "ABORTED",
+            "sources",
+            "CustomerX",
+            "sourcehosts",
+            "imap.host.1",
+            "targets",
+            "default",
+            "backends",
+            "alice",
+            "1",
+            "..",
+            ".",
+            "%2e%2e",
+            "%00",
         ])
         .prop_map(String::from),
     ];

@@ -27,7 +27,8 @@ async fn walk(base: &str) {
     let found = client.get(format!("{base}{location}")).header(KEY_HEADER, KEY).send().await.unwrap();
     assert_eq!(found.json::<Value>().await.unwrap(), record);
 
-    let too_large = client.post(&sources).header("authorization", ADMIN).header("content-type", "application/json");
+    let too_large =
+        client.post(&sources).header("authorization", ADMIN).header("content-type", "application/json");
     let too_large = too_large.body(vec![b' '; (1 << 20) + 1]).send().await.unwrap();
     assert_eq!(too_large.status(), StatusCode::PAYLOAD_TOO_LARGE);
 

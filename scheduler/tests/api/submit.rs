@@ -83,9 +83,11 @@ async fn a_taken_target_uid_is_refused_over_all_sources_without_naming_who_has_i
     assert_eq!(api.customer("POST", SUBMIT, twin.clone()).await.errors(409), taken);
 
     let other = api.admin("POST", "/sources", json!({ "name": "CustomerY" })).await.expect(201);
-    let host = json!({ "name": "imap.host.1", "maxConnections": 2, "migrationCommand1": { "name": "ignore" } });
+    let host =
+        json!({ "name": "imap.host.1", "maxConnections": 2, "migrationCommand1": { "name": "ignore" } });
     api.admin("POST", "/sources/CustomerY/sourcehosts", host).await.expect(201);
-    let foreign = request("POST", "/dmf/api/v2/users/migrations").header(KEY_HEADER, other["apiKey"].as_str().unwrap());
+    let foreign =
+        request("POST", "/dmf/api/v2/users/migrations").header(KEY_HEADER, other["apiKey"].as_str().unwrap());
     assert_eq!(api.send(with_json(foreign, &twin)).await.errors(409), taken);
 }
 
@@ -105,7 +107,10 @@ async fn guards_over_mail_that_was_moved_are_lifted_by_force_only() {
     let id = api.customer("POST", SUBMIT, cutover.clone()).await.expect(201)["id"].clone();
     api.customer("PUT", close, Value::Null).await.expect(200);
     let refused = api.customer("POST", SUBMIT, cutover.clone()).await.errors(409);
-    assert!(refused[0].starts_with(&format!("sourceUid: CUTOVER {id} of this user succeeded")), "{refused:?}");
+    assert!(
+        refused[0].starts_with(&format!("sourceUid: CUTOVER {id} of this user succeeded")),
+        "{refused:?}"
+    );
     cutover["force"] = json!(true);
     api.customer("POST", SUBMIT, cutover).await.expect(201);
 }
@@ -179,11 +184,18 @@ async fn a_uid_may_hold_any_visible_character() {
         let latest = format!("/users/{encoded}/migrations/latest");
         assert_eq!(api.customer("GET", &latest, Value::Null).await.expect(200), record, "{latest}");
         let close = format!("/users/{encoded}/migrations/close/latest/as/ABORTED");
-        assert_eq!(without_times(api.customer("PUT", &close, Value::Null).await.expect(200))["status"], "ABORTED");
+        assert_eq!(
+            without_times(api.customer("PUT", &close, Value::Null).await.expect(200))["status"],
+            "ABORTED"
+        );
     }
     // Not trimmed, not folded.
     for unknown in ["a%20b%20", "User@example.com", "jorg", "a%2fB"] {
         let path = format!("/users/{unknown}/migrations/latest");
-        assert_eq!(api.customer("GET", &path, Value::Null).await.errors(404), ["User not found"], "{unknown}");
+        assert_eq!(
+            api.customer("GET", &path, Value::Null).await.errors(404),
+            ["User not found"],
+            "{unknown}"
+        );
     }
 }

@@ -128,7 +128,8 @@ impl Api {
 
     /// A request of the admin, to a path below `/dmf/admin/api/v2`; null is no body.
     pub(crate) async fn admin(&self, method: &str, path: &str, body: Value) -> Answer {
-        let builder = request(method, &format!("/dmf/admin/api/v2{path}")).header(header::AUTHORIZATION, ADMIN);
+        let builder =
+            request(method, &format!("/dmf/admin/api/v2{path}")).header(header::AUTHORIZATION, ADMIN);
         self.send(with_json(builder, &body)).await
     }
 
@@ -141,13 +142,14 @@ impl Api {
     /// The Source `CustomerX` with the key [`KEY`], its source host `imap.host.1`, the target `default`.
     pub(crate) async fn furnish(&self) -> Source {
         self.admin("POST", "/sources", json!({ "name": "CustomerX", "apiKey": KEY })).await.expect(201);
-        let host = json!({ "name": "imap.host.1", "maxConnections": 2, "migrationCommand1": { "name": "ignore" } });
+        let host =
+            json!({ "name": "imap.host.1", "maxConnections": 2, "migrationCommand1": { "name": "ignore" } });
         self.admin("POST", "/sources/CustomerX/sourcehosts", host).await.expect(201);
         self.admin("POST", "/targets", json!({ "name": "default" })).await.expect(201);
         self.app.store.source_by_name("CustomerX").await.unwrap().unwrap()
     }
 
-    /// Submits a first PRE_SYNC of this user; its record.
+    /// Submits a first `PRE_SYNC` of this user; its record.
     pub(crate) async fn submit(&self, source_uid: &str) -> Value {
         self.customer("POST", "/users/migrations", first(source_uid)).await.expect(201)
     }
@@ -218,8 +220,8 @@ pub(crate) fn with_json(builder: request::Builder, body: &Value) -> Request<Body
 #[track_caller]
 pub(crate) fn without_times(mut body: Value) -> Value {
     for (field, value) in body.as_object_mut().unwrap() {
-        let is_time =
-            ["created", "modified", "started", "stopped", "lastHeartbeat", "notBefore"].contains(&field.as_str());
+        let is_time = ["created", "modified", "started", "stopped", "lastHeartbeat", "notBefore"]
+            .contains(&field.as_str());
         if is_time {
             let digits = value.as_str().unwrap().replace(|c: char| c.is_ascii_digit(), "0");
             assert_eq!(digits, "0000-00-00T00:00:00.00Z", "{field}");

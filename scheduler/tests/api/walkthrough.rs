@@ -97,7 +97,9 @@ async fn a_source_is_created_once_and_its_key_is_shown_once() {
 #[tokio::test]
 async fn wrong_sources_are_refused_with_all_that_is_wrong() {
     let api = Api::start().await;
-    for name in [json!(""), json!("a b"), json!("a-b"), json!("ü"), json!("a".repeat(49)), json!(1), json!(["a"])] {
+    for name in
+        [json!(""), json!("a b"), json!("a-b"), json!("ü"), json!("a".repeat(49)), json!(1), json!(["a"])]
+    {
         let errors = api.admin("POST", "/sources", json!({ "name": name })).await.errors(400);
         assert_eq!(errors, ["name: must be a text that matches [a-zA-Z0-9_]{1,48}"], "{name}");
     }
@@ -129,7 +131,7 @@ async fn targets_are_created_listed_and_read() {
     assert_eq!(without_times(one), json!({ "name": "west", "created": "time" }));
     let again = api.admin("POST", "/targets", json!({ "name": "West" })).await;
     assert_eq!(again.errors(409), ["name: a target of this name exists"]);
-    for name in ["a/b", &"a".repeat(65), "a\nb"] {
+    for name in ["a/b", &"a".repeat(65), "a\nb", " a", "a ", "-a", ""] {
         api.admin("POST", "/targets", json!({ "name": name })).await.errors(400);
     }
     assert_eq!(api.admin("GET", "/targets/north", Value::Null).await.errors(404), ["Target not found"]);
@@ -166,4 +168,23 @@ async fn workers_are_listed_and_read() {
     ] {
         assert_eq!(api.admin("GET", path, Value::Null).await.errors(404), [error], "{path}");
     }
+}
+
+#[tokio::test]
+async fn tmp_race() {
+    let api = Api::start().await;
+    let create = async {
+        for n in 0..40 {
+            api.admin("POST", "/sources", json!({ "name": format!("S{n}") })).await.expect(201);
+        }
+    };
+    let list = async {
+        let mut bad = 0;
+        for _ in 0..400 {
+            if api.admin("GET", "/sources", Value::Null).await.status.as_u16() != 200 { bad += 1 }
+        }
+        bad
+    };
+    let ((), bad) = tokio::join!(create, list);
+    assert_eq!(bad, 0);
 }

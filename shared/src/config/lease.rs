@@ -28,7 +28,8 @@ impl LeaseTimes {
         }
         // The last request may have been sent just before the deadline began to run.
         if silence < deadline + heartbeat {
-            reader.reject("dmf.lease.silence", "must be at least dmf.lease.deadline plus dmf.lease.heartbeat");
+            reader
+                .reject("dmf.lease.silence", "must be at least dmf.lease.deadline plus dmf.lease.heartbeat");
         }
         Self { heartbeat, deadline, silence }
     }

@@ -100,13 +100,12 @@ pub struct Refused {
 pub fn transition(status: Status, event: Event, cancel_requested: bool) -> Result<Status, Refused> {
     use Status::{Aborted, Failure, Scheduled, Sync};
     match (status, event) {
-        (Scheduled, Event::Claim) => Ok(Sync),
+        // A cancelled row stays SYNC until its child is dead; the flag beside it says what then.
+        (Scheduled, Event::Claim) | (Sync, Event::Cancel) => Ok(Sync),
         (Sync, Event::Finish(end)) | (Scheduled | Sync, Event::Close(end)) if end.is_terminal() => Ok(end),
         (Sync, Event::HandBack) => Ok(if cancel_requested { Aborted } else { Scheduled }),
         (Sync, Event::GiveUp) => Ok(if cancel_requested { Aborted } else { Failure }),
         (Scheduled, Event::Cancel) => Ok(Aborted),
-        // The row stays SYNC until the child is dead; the flag beside it says what then.
-        (Sync, Event::Cancel) => Ok(Sync),
         _ => Err(Refused { status, event }),
     }
 }

@@ -38,7 +38,7 @@ mod tests {
     const POLICY: RetryPolicy = RetryPolicy {
         attempts: 5,
         delay: Duration::from_secs(15),
-        max_delay: Duration::from_secs(60),
+        max_delay: Duration::from_mins(1),
         jitter_percent: 10,
         factor: 2,
     };
@@ -47,10 +47,10 @@ mod tests {
     fn ends_after_the_last_attempt_and_never_exceeds_the_longest_delay() {
         assert_eq!(POLICY.delay_after(1, 0.0), Some(Duration::from_secs(15)));
         assert_eq!(POLICY.delay_after(2, 0.0), Some(Duration::from_secs(30)));
-        assert_eq!(POLICY.delay_after(4, 1.0), Some(Duration::from_secs(60)));
+        assert_eq!(POLICY.delay_after(4, 1.0), Some(Duration::from_mins(1)));
         assert_eq!(POLICY.delay_after(5, 0.0), None);
         let endless = RetryPolicy { attempts: u32::MAX, ..POLICY };
-        assert_eq!(endless.delay_after(1_000_000, 1.0), Some(Duration::from_secs(60)));
+        assert_eq!(endless.delay_after(1_000_000, 1.0), Some(Duration::from_mins(1)));
     }
 
     #[test]

@@ -7,7 +7,6 @@ use super::{
     sealed::Sealed,
 };
 
-
 /// How doveadm reaches the source: the values of `useImapcSsl`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -145,7 +145,10 @@ async fn listen(queue: Queue, target: TargetId, wake: Arc<Notify>) {
     }
 }
 
-#[allow(clippy::disallowed_methods, reason = "apalis polls this from inside its own loop; the tasks are joined or aborted here")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "apalis polls this from inside its own loop; the tasks are joined or aborted here"
+)]
 fn spawn<F>(future: F) -> JoinHandle<F::Output>
 where
     F: Future + Send + 'static,
@@ -160,17 +163,21 @@ impl<S: Lessor> backend::Backend for Backend<S> {
 
     fn poll_ready(&mut self, _: &mut Context<'_>, _: &WorkerContext) -> Poll<Result<()>> {
         if self.listening.is_none() {
-            self.listening =
-                Some(spawn(listen(self.queue.clone(), self.options.target, self.wake.clone())));
+            self.listening = Some(spawn(listen(self.queue.clone(), self.options.target, self.wake.clone())));
         }
         Poll::Ready(Ok(()))
     }
 
-    fn poll_next(&mut self, cx: &mut Context<'_>, worker: &WorkerContext) -> Poll<Option<Result<Self::Task>>> {
+    fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+        worker: &WorkerContext,
+    ) -> Poll<Option<Result<Self::Task>>> {
         loop {
             if let Some(lease) = self.leased.pop_front() {
                 let id = TaskId::from_string(S::name(&lease));
-                let task = TaskBuilder::new(lease).task_id(id).lock_by(Some(worker.name().to_owned())).build();
+                let task =
+                    TaskBuilder::new(lease).task_id(id).lock_by(Some(worker.name().to_owned())).build();
                 return Poll::Ready(Some(Ok(task)));
             }
             match &mut self.state {
@@ -181,7 +188,8 @@ impl<S: Lessor> backend::Backend for Backend<S> {
                 State::Fetching(look) => match ready!(look.poll_unpin(cx)) {
                     Ok(Fetched { leases, wait }) => {
                         self.leased.extend(leases);
-                        self.state = if wait.is_zero() { State::Start } else { idle(self.wake.clone(), wait) };
+                        self.state =
+                            if wait.is_zero() { State::Start } else { idle(self.wake.clone(), wait) };
                     }
                     Err(error) => {
                         tracing::error!(%error, "a look at the queue ended in a panic");

@@ -95,7 +95,9 @@ impl Queue {
 
     async fn listen(&self, channels: &[String], listener: Listener) -> Result<()> {
         let mut connection = self.connection();
-        tokio::time::timeout(self.deadline, connection.subscribe(channels)).await.map_err(|_| Error::TimedOut)??;
+        tokio::time::timeout(self.deadline, connection.subscribe(channels))
+            .await
+            .map_err(|_| Error::TimedOut)??;
         self.listeners.write().unwrap_or_else(PoisonError::into_inner).push(listener);
         Ok(())
     }
@@ -105,9 +107,10 @@ impl Queue {
         let mut connection = self.connection();
         let mut get = redis::cmd("GET");
         get.arg(format!("{}gen", self.prefix));
-        let generation: Option<String> = tokio::time::timeout(self.deadline, get.query_async(&mut connection))
-            .await
-            .map_err(|_| Error::TimedOut)??;
+        let generation: Option<String> =
+            tokio::time::timeout(self.deadline, get.query_async(&mut connection))
+                .await
+                .map_err(|_| Error::TimedOut)??;
         Ok(generation.is_some_and(|generation| !generation.starts_with("building:")))
     }
 
@@ -146,7 +149,9 @@ fn hear(listeners: &Listeners, push: &PushInfo) {
     // A lost or new connection may have missed messages, so it wakes everybody.
     let missed = matches!(push.kind, PushKind::Subscribe | PushKind::Disconnection);
     let message = match (&push.kind, &push.data[..]) {
-        (PushKind::Message, [Value::BulkString(channel), Value::BulkString(text), ..]) => Some((channel, text)),
+        (PushKind::Message, [Value::BulkString(channel), Value::BulkString(text), ..]) => {
+            Some((channel, text))
+        }
         _ if missed => None,
         _ => return,
     };

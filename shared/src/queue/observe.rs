@@ -39,7 +39,9 @@ pub struct HeldSlot {
 fn parse(text: &str) -> Result<HeldSlot> {
     let fields: Vec<u64> =
         text.split(':').map(str::parse).collect::<Result<_, _>>().map_err(|_| Error::Inconsistent)?;
-    let [epoch, host, target, _priority, _sequence, beat] = fields[..] else { return Err(Error::Inconsistent) };
+    let [epoch, host, target, _priority, _sequence, beat] = fields[..] else {
+        return Err(Error::Inconsistent);
+    };
     let id = |n| u32::try_from(n).map_err(|_| Error::Inconsistent);
     Ok(HeldSlot {
         epoch: (epoch > 0).then_some(Epoch(epoch)),
@@ -104,7 +106,10 @@ mod tests {
     #[test]
     fn reads_what_the_scripts_write() {
         let slot = parse("3:7:1:0:12:9").unwrap();
-        assert_eq!((slot.epoch, slot.host, slot.target, slot.beat), (Some(Epoch(3)), HostId(7), TargetId(1), 9));
+        assert_eq!(
+            (slot.epoch, slot.host, slot.target, slot.beat),
+            (Some(Epoch(3)), HostId(7), TargetId(1), 9)
+        );
         assert_eq!(parse("0:7:1:1:12:0").unwrap().epoch, None);
         for bad in ["", "1:2:3", "a:7:1:0:12:9", "1:7:1:0:12:9:1"] {
             assert!(parse(bad).is_err(), "{bad}");

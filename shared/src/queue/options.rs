@@ -28,9 +28,12 @@ impl Options {
         let prefix = reader.string_or("redis.prefix", "{dmf}:");
         let tag = prefix.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map(|(tag, _)| tag);
         if tag.is_none_or(str::is_empty) {
-            reader.reject("redis.prefix", "must hold a hash tag such as {dmf}, so that all keys share one slot");
+            reader.reject(
+                "redis.prefix",
+                "must hold a hash tag such as {dmf}, so that all keys share one slot",
+            );
         }
-        let allowed = Duration::from_millis(100)..=Duration::from_secs(60);
+        let allowed = Duration::from_millis(100)..=Duration::from_mins(1);
         Self { url, prefix, deadline: reader.duration("redis.timeout", Duration::from_secs(10), allowed) }
     }
 }

@@ -142,7 +142,11 @@ impl Sink<Task<Job>> for Producer {
     type Error = Error;
 
     fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        if self.gathered.len() < BATCH && self.pushing.is_none() { Poll::Ready(Ok(())) } else { self.poll_flush(cx) }
+        if self.gathered.len() < BATCH && self.pushing.is_none() {
+            Poll::Ready(Ok(()))
+        } else {
+            self.poll_flush(cx)
+        }
     }
 
     fn start_send(mut self: Pin<&mut Self>, task: Task<Job>) -> Result<()> {

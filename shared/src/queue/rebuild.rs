@@ -1,7 +1,5 @@
 //! Rebuilding the queues after Redis has lost them.
 
-use std::time::Duration;
-
 use uuid::Uuid;
 
 use super::{
@@ -11,11 +9,11 @@ use super::{
     scripts::{BEGIN_REBUILD, Call, END_REBUILD},
 };
 
-/// A rebuild that goes without a load for so long may be taken over by somebody else.
-const SILENCE: Duration = Duration::from_secs(30);
+/// A rebuild that goes without a load for so many milliseconds may be taken over by somebody else.
+const SILENCE_MS: u64 = 30_000;
 
 /// The right to rebuild. Nobody else uses the queues until [`Rebuild::finish`]; when this is dropped
-/// instead, somebody else takes over after [`SILENCE`].
+/// instead, somebody else takes over after [`SILENCE_MS`].
 #[derive(Debug)]
 pub struct Rebuild {
     queue: Queue,
@@ -27,7 +25,7 @@ impl Queue {
     pub async fn begin_rebuild(&self) -> Result<Option<Rebuild>> {
         let token = Uuid::new_v4().simple().to_string();
         let mut call = Call::new(&BEGIN_REBUILD, self);
-        call.arg(&token).arg(SILENCE.as_millis() as u64);
+        call.arg(&token).arg(SILENCE_MS);
         let mine: i64 = read(Some(call.run(self).await?))?;
         Ok((mine == 1).then(|| Rebuild { queue: self.clone(), token }))
     }

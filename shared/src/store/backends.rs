@@ -112,7 +112,8 @@ fn state(row: &MySqlRow, column: &'static str) -> sqlx::Result<Option<BackendSta
 
 impl FromRow<'_, MySqlRow> for Backend {
     fn from_row(row: &MySqlRow) -> sqlx::Result<Self> {
-        let present = |column| state(row, column).and_then(|s| s.ok_or(sqlx::Error::ColumnNotFound(column.into())));
+        let present =
+            |column| state(row, column).and_then(|s| s.ok_or(sqlx::Error::ColumnNotFound(column.into())));
         let silent_ms: i64 = row.try_get("silent_ms")?;
         Ok(Self {
             id: BackendId(row.try_get("id")?),

@@ -7,7 +7,9 @@ use sqlx::{FromRow as _, MySqlConnection, Row as _};
 use uuid::Uuid;
 
 use super::{
-    Error, Result, Source, Sourcehost, Store, error::expect_rows, sourcehosts,
+    Error, Result, Source, Sourcehost, Store,
+    error::expect_rows,
+    sourcehosts,
     tables::{Tables, placeholders},
     users,
 };
@@ -96,7 +98,7 @@ pub enum Decision {
 /// not block a host, so its next migration waits by itself.
 const USER_LEASED_WAIT_MS: u64 = 2_000;
 
-struct Host {
+struct Admission {
     host: Sourcehost,
     open: bool,
     room: u32,
@@ -158,7 +160,7 @@ async fn read_sources(connection: &mut MySqlConnection) -> Result<HashMap<Source
 async fn lock_hosts(
     connection: &mut MySqlConnection,
     requests: &[ClaimRequest],
-) -> Result<HashMap<HostId, Host>> {
+) -> Result<HashMap<HostId, Admission>> {
     let ids: BTreeSet<HostId> = requests.iter().map(|request| request.host).collect();
     let marks = placeholders(ids.len(), 1);
     let statement = format!(
@@ -174,7 +176,7 @@ async fn lock_hosts(
     for row in query.fetch_all(&mut *connection).await? {
         let host = Sourcehost::from_row(&row)?;
         let room = host.definition.max_connections;
-        hosts.insert(host.id, Host { host, open: row.try_get("open")?, room });
+        hosts.insert(host.id, Admission { host, open: row.try_get("open")?, room });
     }
     let statement = format!(
         "SELECT sourcehost_id, COUNT(*) FROM leases WHERE sourcehost_id IN ({marks}) GROUP BY sourcehost_id"
@@ -197,7 +199,7 @@ async fn claim_of_source(
     holder: &Holder,
     source: &Source,
     requests: &[ClaimRequest],
-    hosts: &mut HashMap<HostId, Host>,
+    hosts: &mut HashMap<HostId, Admission>,
     decisions: &mut Vec<Decision>,
 ) -> Result<()> {
     let tables = Tables::of(&source.name);
@@ -243,7 +245,7 @@ fn admit<'r>(
     source: &Source,
     request: &ClaimRequest,
     row: Option<&'r Row>,
-    host: Option<&mut Host>,
+    host: Option<&mut Admission>,
 ) -> Result<&'r Row, Refusal> {
     let (Some(row), Some(host)) = (row, host) else { return Err(Refusal::NotWaiting) };
     if transition(row.status, Event::Claim, false).is_err() || row.host != request.host {
@@ -330,7 +332,8 @@ async fn mark_leased_users(
         "SELECT user_id FROM leases WHERE source_id = ? AND user_id IN ({})",
         placeholders(rows.len(), 1)
     );
-    let mut query = sqlx::query_scalar(sqlx::AssertSqlSafe(statement)).persistent(rows.len() == 1).bind(source.0);
+    let mut query =
+        sqlx::query_scalar(sqlx::AssertSqlSafe(statement)).persistent(rows.len() == 1).bind(source.0);
     for row in rows.values() {
         query = query.bind(row.user.0);
     }

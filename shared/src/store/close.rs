@@ -1,10 +1,6 @@
 //! Close: an operator writes the end state at once, whatever the worker does.
 
-use super::{
-    Result, Source, Store, outbox,
-    error::expect_rows,
-    tables::Tables,
-};
+use super::{Result, Source, Store, error::expect_rows, outbox, tables::Tables};
 use crate::domain::{
     ids::{JobId, JournalId, UserId},
     migration::{Event, Status, transition},
@@ -38,8 +34,8 @@ impl Store {
         .fetch_optional(&mut *tx)
         .await?;
         let Some((id, status, cancelled)) = latest else { return Ok(Closed::Nothing) };
-        let status =
-            Status::parse(&status).ok_or(super::Error::Inconsistent { table: "journal", column: "status" })?;
+        let status = Status::parse(&status)
+            .ok_or(super::Error::Inconsistent { table: "journal", column: "status" })?;
         let Ok(end) = transition(status, Event::Close(end), cancelled) else {
             return Ok(Closed::AlreadyEnded(JournalId(id), status));
         };

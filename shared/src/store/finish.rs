@@ -3,12 +3,7 @@
 use serde_json::Value;
 use sqlx::MySqlConnection;
 
-use super::{
-    Result, Source, Store,
-    error::expect_rows,
-    outbox,
-    tables::Tables,
-};
+use super::{Result, Source, Store, error::expect_rows, outbox, tables::Tables};
 use crate::domain::{
     ids::{Epoch, JobId},
     migration::Status,
@@ -78,11 +73,23 @@ async fn delete_lease(connection: &mut MySqlConnection, job: JobId, epoch: Epoch
 
 impl Store {
     /// Records a result and gives the lease up. The caller has made sure that no child lives.
-    pub async fn finish(&self, source: &Source, job: JobId, epoch: Epoch, finish: &Finish) -> Result<Finished> {
+    pub async fn finish(
+        &self,
+        source: &Source,
+        job: JobId,
+        epoch: Epoch,
+        finish: &Finish,
+    ) -> Result<Finished> {
         super::retry_contended(|| self.finish_once(source, job, epoch, finish)).await
     }
 
-    async fn finish_once(&self, source: &Source, job: JobId, epoch: Epoch, finish: &Finish) -> Result<Finished> {
+    async fn finish_once(
+        &self,
+        source: &Source,
+        job: JobId,
+        epoch: Epoch,
+        finish: &Finish,
+    ) -> Result<Finished> {
         let mut tx = self.pool.begin().await?;
         let counts = finish.counts;
         let updated = sqlx::query(Tables::of(&source.name).sql(
@@ -108,12 +115,20 @@ impl Store {
         .await?;
         let rows = updated.rows_affected();
         let recorded = rows == 1 || self::stands_already(&mut tx, source, job, epoch, finish.status).await?;
-        self::end(tx, job, epoch, rows, false).await.map(|ended| if recorded { Finished::Recorded } else { ended })
+        self::end(tx, job, epoch, rows, false)
+            .await
+            .map(|ended| if recorded { Finished::Recorded } else { ended })
     }
 
     /// Gives a migration back to the queue, or ends it as ABORTED when its cancel was requested.
     /// The caller has made sure that no child lives.
-    pub async fn hand_back(&self, source: &Source, job: JobId, epoch: Epoch, back: &HandBack) -> Result<Finished> {
+    pub async fn hand_back(
+        &self,
+        source: &Source,
+        job: JobId,
+        epoch: Epoch,
+        back: &HandBack,
+    ) -> Result<Finished> {
         super::retry_contended(|| self.hand_back_once(source, job, epoch, back)).await
     }
 

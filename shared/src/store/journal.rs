@@ -75,7 +75,8 @@ impl FromRow<'_, MySqlRow> for Record {
     fn from_row(row: &MySqlRow) -> sqlx::Result<Self> {
         let json = |column: &str| -> sqlx::Result<Option<Value>> {
             let text: Option<String> = row.try_get(column)?;
-            text.map(|text| serde_json::from_str(&text).map_err(|error| unreadable(column, error))).transpose()
+            text.map(|text| serde_json::from_str(&text).map_err(|error| unreadable(column, error)))
+                .transpose()
         };
         let (status, phase): (String, String) = (row.try_get("status")?, row.try_get("phase")?);
         Ok(Self {
@@ -107,7 +108,11 @@ impl FromRow<'_, MySqlRow> for Record {
 }
 
 /// One record within a transaction.
-pub(super) async fn read_one(connection: &mut MySqlConnection, tables: &Tables, id: JournalId) -> Result<Record> {
+pub(super) async fn read_one(
+    connection: &mut MySqlConnection,
+    tables: &Tables,
+    id: JournalId,
+) -> Result<Record> {
     let statement = format!("{} WHERE j.id = ?", tables.text(SELECT));
     let record: Option<Record> =
         sqlx::query_as(sqlx::AssertSqlSafe(statement)).bind(id.0).fetch_optional(connection).await?;
@@ -135,8 +140,7 @@ impl Store {
 
     /// One record of a user.
     pub async fn record(&self, source: &Source, user: UserId, id: JournalId) -> Result<Option<Record>> {
-        let statement =
-            format!("{} WHERE j.user_id = ? AND j.id = ?", Tables::of(&source.name).text(SELECT));
+        let statement = format!("{} WHERE j.user_id = ? AND j.id = ?", Tables::of(&source.name).text(SELECT));
         Ok(sqlx::query_as(sqlx::AssertSqlSafe(statement))
             .bind(user.0)
             .bind(id.0)

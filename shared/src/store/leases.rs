@@ -48,7 +48,11 @@ impl Store {
     /// Raises the beat of each of these leases and reads back everything that this incarnation
     /// holds: a lease that is missing in the answer is lost, and one that the worker does not know
     /// is to be handed back.
-    pub async fn heartbeat_leases(&self, holder: &Holder, leases: &[(JobId, Epoch)]) -> Result<Vec<HeldLease>> {
+    pub async fn heartbeat_leases(
+        &self,
+        holder: &Holder,
+        leases: &[(JobId, Epoch)],
+    ) -> Result<Vec<HeldLease>> {
         super::retry_contended(|| self.heartbeat_once(holder, leases)).await
     }
 

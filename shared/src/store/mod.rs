@@ -41,7 +41,7 @@ pub use outbox::{Batch, HostRow, JobRow, LeaseRef};
 pub use reap::{LeaseBeat, Reaped};
 pub use sourcehosts::{HostView, NewSourcehost, Sourcehost};
 pub use sources::{Source, SourceView};
-pub use submit::{SubmitError, Submission, Submitted, UserFields};
+pub use submit::{Submission, SubmitError, Submitted, UserFields};
 pub use targets::Target;
 
 /// MariaDB behind a pool of connections. Cheap to clone.

@@ -117,14 +117,16 @@ impl Store {
     async fn cancel_once(&self, source: &Source, user: UserId) -> Result<Cancelled> {
         let tables = Tables::of(&source.name);
         let mut tx = self.pool.begin().await?;
-        let latest: Option<(u64, String)> = sqlx::query_as(
-            tables.sql("SELECT id, status FROM {journal} WHERE user_id = ? ORDER BY id DESC LIMIT 1 FOR UPDATE"),
-        )
-        .bind(user.0)
-        .fetch_optional(&mut *tx)
-        .await?;
+        let latest: Option<(u64, String)> =
+            sqlx::query_as(tables.sql(
+                "SELECT id, status FROM {journal} WHERE user_id = ? ORDER BY id DESC LIMIT 1 FOR UPDATE",
+            ))
+            .bind(user.0)
+            .fetch_optional(&mut *tx)
+            .await?;
         let Some((id, status)) = latest else { return Ok(Cancelled::Nothing) };
-        let status = Status::parse(&status).ok_or(Error::Inconsistent { table: "journal", column: "status" })?;
+        let status =
+            Status::parse(&status).ok_or(Error::Inconsistent { table: "journal", column: "status" })?;
         let (cancelled, statement) = match transition(status, Event::Cancel, false) {
             Ok(Status::Aborted) => (
                 Cancelled::Done(JournalId(id)),

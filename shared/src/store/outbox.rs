@@ -163,7 +163,12 @@ impl Store {
 
     /// The waiting migrations of a Source with ids above `after`, at most `max`, in order of their
     /// ids: a page for a rebuild of the queue.
-    pub async fn waiting_jobs(&self, source: &super::Source, after: JournalId, max: u32) -> Result<Vec<JobRow>> {
+    pub async fn waiting_jobs(
+        &self,
+        source: &super::Source,
+        after: JournalId,
+        max: u32,
+    ) -> Result<Vec<JobRow>> {
         let rows: Vec<RawJob> = sqlx::query_as(Tables::of(&source.name).sql(
             "SELECT id, status, epoch, target_id, sourcehost_id, priority,
                  CAST(COALESCE(TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), not_before), 0) AS SIGNED),

@@ -60,14 +60,15 @@ impl Store {
     async fn reap_once(&self, source: &Source, lease: &LeaseBeat, max_losses: u32) -> Result<Reaped> {
         let tables = Tables::of(&source.name);
         let mut tx = self.pool.begin().await?;
-        let deleted =
-            sqlx::query("DELETE FROM leases WHERE source_id = ? AND journal_id = ? AND epoch = ? AND beat = ?")
-                .bind(lease.job.source.0)
-                .bind(lease.job.journal.0)
-                .bind(lease.epoch.0)
-                .bind(lease.beat)
-                .execute(&mut *tx)
-                .await?;
+        let deleted = sqlx::query(
+            "DELETE FROM leases WHERE source_id = ? AND journal_id = ? AND epoch = ? AND beat = ?",
+        )
+        .bind(lease.job.source.0)
+        .bind(lease.job.journal.0)
+        .bind(lease.epoch.0)
+        .bind(lease.beat)
+        .execute(&mut *tx)
+        .await?;
         if deleted.rows_affected() == 0 {
             return Ok(Reaped::Nothing);
         }
@@ -78,13 +79,16 @@ impl Store {
     }
 }
 
+/// Status, epoch, whether its cancel was requested, losses, backend, details.
+type RawRow = (String, u64, bool, u32, Option<String>, Option<String>);
+
 async fn take_back(
     connection: &mut MySqlConnection,
     tables: &Tables,
     lease: &LeaseBeat,
     max_losses: u32,
 ) -> Result<Reaped> {
-    let row: Option<(String, u64, bool, u32, Option<String>, Option<String>)> = sqlx::query_as(tables.sql(
+    let row: Option<RawRow> = sqlx::query_as(tables.sql(
         "SELECT status, epoch, cancel_requested, losses, backend, details FROM {journal} WHERE id = ? FOR UPDATE",
     ))
     .bind(lease.job.journal.0)

@@ -54,8 +54,9 @@ impl Store {
 
 async fn migrate_locked(connection: &mut MySqlConnection) -> Result<()> {
     SHARED.run_direct(None, &mut *connection, false).await?;
-    let sources: Vec<(String, u32)> =
-        sqlx::query_as("SELECT name, schema_step FROM sources ORDER BY id").fetch_all(&mut *connection).await?;
+    let sources: Vec<(String, u32)> = sqlx::query_as("SELECT name, schema_step FROM sources ORDER BY id")
+        .fetch_all(&mut *connection)
+        .await?;
     for (name, step) in sources {
         let name = name.parse().map_err(|_| Error::Inconsistent { table: "sources", column: "name" })?;
         migrate_source(connection, &name, step).await?;

@@ -20,7 +20,7 @@ pub struct NewSourcehost {
     pub max_connections: u32,
     /// How many of them are kept for priority migrations.
     pub reserved_for_priority: u32,
-    /// The command of PRE_SYNC, and of CUTOVER where `migration_command2` is none.
+    /// The command of `PRE_SYNC`, and of CUTOVER where `migration_command2` is none.
     pub migration_command1: Command,
     /// The command of CUTOVER.
     pub migration_command2: Option<Command>,
@@ -115,10 +115,10 @@ impl Store {
         .bind(new.status_command.as_ref().map(encode_command))
         .execute(&mut *tx)
         .await?;
-        let id = HostId(u32::try_from(inserted.last_insert_id()).map_err(|_| super::Error::Inconsistent {
-            table: "sourcehosts",
-            column: "id",
-        })?);
+        let id = HostId(
+            u32::try_from(inserted.last_insert_id())
+                .map_err(|_| super::Error::Inconsistent { table: "sourcehosts", column: "id" })?,
+        );
         outbox::add_host(&mut tx, id).await?;
         tx.commit().await?;
         Ok(id)

@@ -2,11 +2,7 @@
 
 use time::OffsetDateTime;
 
-use super::{
-    Error, Record, Result, Source, Store, journal, outbox,
-    tables::Tables,
-    users,
-};
+use super::{Error, Record, Result, Source, Store, journal, outbox, tables::Tables, users};
 use crate::domain::{
     ids::{HostId, JobId, JournalId, TargetId, UserId},
     migration::Phase,
@@ -130,11 +126,8 @@ fn new_user(submission: &Submission) -> Result<User, SubmitError> {
             exclude_folders: Vec::new(),
         }),
         (uid, target, host) => {
-            let missing = [
-                ("targetUid", uid.is_none()),
-                ("target", target.is_none()),
-                ("sourcehost", host.is_none()),
-            ];
+            let missing =
+                [("targetUid", uid.is_none()), ("target", target.is_none()), ("sourcehost", host.is_none())];
             Err(SubmitError::Missing(missing.into_iter().filter(|m| m.1).map(|m| m.0).collect()))
         }
     }
@@ -187,11 +180,10 @@ async fn refuse_known(
     user: &User,
     submission: &Submission,
 ) -> Result<(), SubmitError> {
-    let open: Option<u64> =
-        sqlx::query_scalar(tables.sql("SELECT id FROM {journal} WHERE open_user = ?"))
-            .bind(user.id.0)
-            .fetch_optional(&mut *tx)
-            .await?;
+    let open: Option<u64> = sqlx::query_scalar(tables.sql("SELECT id FROM {journal} WHERE open_user = ?"))
+        .bind(user.id.0)
+        .fetch_optional(&mut *tx)
+        .await?;
     if let Some(id) = open {
         return Err(SubmitError::Open(JournalId(id)));
     }

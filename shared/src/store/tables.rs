@@ -31,11 +31,7 @@ impl Tables {
 
 /// `(?, ?), (?, ?)`: `rows` groups of `columns` placeholders, for statements over many rows.
 pub(super) fn placeholders(rows: usize, columns: usize) -> String {
-    let group = if columns == 1 {
-        "?".to_owned()
-    } else {
-        format!("({})", vec!["?"; columns].join(", "))
-    };
+    let group = if columns == 1 { "?".to_owned() } else { format!("({})", vec!["?"; columns].join(", ")) };
     vec![group; rows].join(", ")
 }
 

@@ -49,8 +49,9 @@ impl Store {
 
     /// All targets, by name.
     pub async fn targets(&self) -> Result<Vec<Target>> {
-        let rows: Vec<Row> =
-            sqlx::query_as("SELECT id, name, created FROM targets ORDER BY name").fetch_all(&self.pool).await?;
+        let rows: Vec<Row> = sqlx::query_as("SELECT id, name, created FROM targets ORDER BY name")
+            .fetch_all(&self.pool)
+            .await?;
         Ok(rows.into_iter().map(Target::from).collect())
     }
 }

@@ -55,15 +55,17 @@ pub(super) async fn lock_user(
     tables: &Tables,
     source_uid: &str,
 ) -> Result<Option<User>> {
-    let statement = format!(
-        "SELECT {COLUMNS} {}",
-        tables.text("FROM {users} u WHERE u.source_uid = ? FOR UPDATE")
-    );
+    let statement =
+        format!("SELECT {COLUMNS} {}", tables.text("FROM {users} u WHERE u.source_uid = ? FOR UPDATE"));
     Ok(sqlx::query_as(sqlx::AssertSqlSafe(statement)).bind(source_uid).fetch_optional(connection).await?)
 }
 
 /// Writes every column of a user: inserted when `user.id` is 0, updated otherwise. Gives its id.
-pub(super) async fn write_user(connection: &mut MySqlConnection, tables: &Tables, user: &User) -> Result<UserId> {
+pub(super) async fn write_user(
+    connection: &mut MySqlConnection,
+    tables: &Tables,
+    user: &User,
+) -> Result<UserId> {
     let statement = if user.id == UserId(0) {
         "INSERT INTO {users} SET created = UTC_TIMESTAMP(3), modified = UTC_TIMESTAMP(3), source_uid = ?,
              target_uid = ?, target_id = ?, sourcehost_id = ?, sourceport = ?, email = ?, password = ?,
@@ -97,7 +99,11 @@ pub(super) async fn write_user(connection: &mut MySqlConnection, tables: &Tables
 
 /// Takes the target uid for this user, letting go of the one that it had. `Conflict` on `PRIMARY`
 /// when another user of any Source has it, in any case of letters.
-pub(super) async fn take_target_uid(connection: &mut MySqlConnection, source: SourceId, user: &User) -> Result<()> {
+pub(super) async fn take_target_uid(
+    connection: &mut MySqlConnection,
+    source: SourceId,
+    user: &User,
+) -> Result<()> {
     sqlx::query("DELETE FROM target_uids WHERE source_id = ? AND user_id = ?")
         .bind(source.0)
         .bind(user.id.0)

@@ -1,6 +1,11 @@
 //! A private MariaDB or Redis for each test, and what most tests begin with.
 
-#![allow(dead_code, unreachable_pub, missing_docs, reason = "a part of each test binary, which uses a part of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    reason = "a part of each test binary, which uses a part of it"
+)]
 
 use std::time::Duration;
 
@@ -13,7 +18,9 @@ use dmf_shared::{
         migration::Phase,
     },
     queue::{self, Queue},
-    store::{BackendState, Holder, NewSourcehost, Options, Registration, Source, Store, Submission, UserFields},
+    store::{
+        BackendState, Holder, NewSourcehost, Options, Registration, Source, Store, Submission, UserFields,
+    },
 };
 use uuid::Uuid;
 

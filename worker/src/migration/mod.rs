@@ -47,6 +47,8 @@ enum Ended {
     Finished(Status),
     /// They were told to stop.
     Stopped(Stop),
+    /// Processes live that SIGKILL does not end: the lease is kept, so that nobody else starts.
+    Undead,
     /// The lease was lost: nothing more may run, and nothing is recorded.
     Lost,
 }
@@ -75,7 +77,11 @@ pub enum StartError {
 
 impl Runner {
     /// Looks at the doveadm of this machine and makes ready to run it.
-    pub async fn new(claimant: Arc<Claimant>, settings: Settings, state_dir: &Path) -> Result<Self, StartError> {
+    pub async fn new(
+        claimant: Arc<Claimant>,
+        settings: Settings,
+        state_dir: &Path,
+    ) -> Result<Self, StartError> {
         let run_as = settings::run_as(settings.doveadm.user.as_deref()).map_err(StartError::User)?;
         let supervisor = Supervisor::new("/proc/self/exe", state_dir).map_err(StartError::Supervisor)?;
         let setup = probe::setup(&supervisor, &settings.doveadm).await?;
@@ -117,6 +123,7 @@ impl Runner {
         match self.try_steps(held, gathered).await {
             Ok(status) => Ended::Finished(status),
             Err(Interrupted::LeaseLost) => Ended::Lost,
+            Err(Interrupted::Survivors) => Ended::Undead,
             Err(Interrupted::Stopped) => Ended::Stopped(held.stop_reason().unwrap_or(Stop::HandBack)),
         }
     }

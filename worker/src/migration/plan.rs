@@ -55,7 +55,11 @@ impl From<Vec<Fault>> for Refused {
 
 impl Plan {
     /// Chooses, renders and checks the commands.
-    pub(super) fn make(settings: &Settings, setup: &DoveadmSetup, claimed: &Claimed) -> Result<Self, Refused> {
+    pub(super) fn make(
+        settings: &Settings,
+        setup: &DoveadmSetup,
+        claimed: &Claimed,
+    ) -> Result<Self, Refused> {
         let source = settings.source(claimed.source.name.as_str());
         let properties = properties(settings, &source, claimed)?;
         let worker_rules = Rules::worker(Origin::Worker);
@@ -103,13 +107,11 @@ fn remote_count(
     properties: &Properties,
 ) -> Result<Invocation, Refused> {
     let host = &claimed.host.definition;
-    match choose(source.status.as_ref(), host.status_command.as_ref()) {
-        Some((command, origin)) => build(command, origin, setup, properties),
-        None => {
-            let command = status_command::remote(properties)?;
-            Ok(argv::build(&command, setup, &Rules::worker(Origin::Worker))?)
-        }
+    if let Some((command, origin)) = choose(source.status.as_ref(), host.status_command.as_ref()) {
+        return build(command, origin, setup, properties);
     }
+    let command = status_command::remote(properties)?;
+    Ok(argv::build(&command, setup, &Rules::worker(Origin::Worker))?)
 }
 
 fn build(
@@ -131,7 +133,11 @@ fn render(command: &Command, properties: &Properties) -> Result<RenderedCommand,
     if unknown.is_empty() { compiled.template.render(properties) } else { Err(unknown) }
 }
 
-fn properties(settings: &Settings, source: &SourceSettings, claimed: &Claimed) -> Result<Properties, Refused> {
+fn properties(
+    settings: &Settings,
+    source: &SourceSettings,
+    claimed: &Claimed,
+) -> Result<Properties, Refused> {
     let user = &claimed.user;
     let password = match &user.password {
         None => None,

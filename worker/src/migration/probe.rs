@@ -41,7 +41,10 @@ pub enum Error {
 }
 
 /// Asks `doveconf`, which lies beside doveadm, for version and plugins.
-pub(super) async fn setup(supervisor: &Supervisor, settings: &DoveadmSettings) -> Result<DoveadmSetup, Error> {
+pub(super) async fn setup(
+    supervisor: &Supervisor,
+    settings: &DoveadmSettings,
+) -> Result<DoveadmSetup, Error> {
     let doveconf = settings.path.with_file_name("doveconf");
     let config = settings.config.display().to_string();
     let version: Version = {
@@ -89,6 +92,9 @@ async fn ask(supervisor: &Supervisor, program: &Path, args: &[&str]) -> Result<S
         Ok(output)
     } else {
         let message = String::from_utf8_lossy(&finished.stderr_tail).trim().to_owned();
-        Err(Error::Configuration { config: args.join(" "), message: if message.is_empty() { name } else { message } })
+        Err(Error::Configuration {
+            config: args.join(" "),
+            message: if message.is_empty() { name } else { message },
+        })
     }
 }

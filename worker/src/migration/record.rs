@@ -25,10 +25,17 @@ impl Runner {
             Ended::Stopped(Stop::Cancel | Stop::Close) => {
                 self.record(held, finish(Status::Aborted, gathered)).await
             }
+            Ended::Undead => {
+                tracing::error!(
+                    "processes of this migration survive SIGKILL, so its lease is kept; restart the worker when they are gone"
+                );
+                return;
+            }
             Ended::Lost => {
                 tracing::error!("the lease was lost, so the result is thrown away");
                 // Fenced by the epoch: it can only bring back what nobody else has taken.
-                let _ = tokio::time::timeout(PAUSES.0 * 5, self.hand_back(held, Some(gathered.attempt))).await;
+                let _ =
+                    tokio::time::timeout(PAUSES.0 * 5, self.hand_back(held, Some(gathered.attempt))).await;
                 false
             }
         };
@@ -45,7 +52,12 @@ impl Runner {
         let mut pause = PAUSES.0;
         let mut refusals = 0;
         loop {
-            let error = match self.claimant.store.finish(&claimed.source, claimed.job, claimed.epoch, &finish).await {
+            let error = match self
+                .claimant
+                .store
+                .finish(&claimed.source, claimed.job, claimed.epoch, &finish)
+                .await
+            {
                 Ok(finished) => {
                     log_finished(finished, &finish);
                     return true;
@@ -79,7 +91,12 @@ impl Runner {
 }
 
 fn finish(status: Status, gathered: Gathered) -> Finish {
-    Finish { status, details: gathered.details.into_value(), counts: gathered.counts, attempt: gathered.attempt }
+    Finish {
+        status,
+        details: gathered.details.into_value(),
+        counts: gathered.counts,
+        attempt: gathered.attempt,
+    }
 }
 
 fn log_finished(finished: Finished, finish: &Finish) {
@@ -93,7 +110,9 @@ fn log_finished(finished: Finished, finish: &Finish) {
             "migration ended"
         ),
         Finished::Superseded => {
-            tracing::warn!("the record was closed or given to somebody else meanwhile; the result is thrown away");
+            tracing::warn!(
+                "the record was closed or given to somebody else meanwhile; the result is thrown away"
+            );
         }
     }
 }

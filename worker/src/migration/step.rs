@@ -30,6 +30,8 @@ pub(super) enum Interrupted {
     LeaseLost,
     /// The migration was told to stop; the child is dead.
     Stopped,
+    /// Processes of the child still live after SIGKILL: the lease must not be given up.
+    Survivors,
 }
 
 /// What a run that ended left.
@@ -66,12 +68,14 @@ impl Runner {
                 cause @ (Cause::Natural | Cause::TimedOut) => {
                     let judgement =
                         judge_run(invocation, finished.exit, &stderr, &finished.stdout, held.claimed.phase);
-                    let fault = (cause == Cause::TimedOut).then(|| "its time was over, so it was ended".to_owned());
+                    let fault =
+                        (cause == Cause::TimedOut).then(|| "its time was over, so it was ended".to_owned());
                     Ok(Ran { exit: Some(finished.exit), fault, judgement: Some(judgement), stderr })
                 }
             },
             Err(Error::NotStarted { cause: Cause::LeaseLost }) => Err(Interrupted::LeaseLost),
             Err(Error::NotStarted { .. }) => Err(Interrupted::Stopped),
+            Err(Error::Survivors { .. }) => Err(Interrupted::Survivors),
             Err(error) => {
                 let fault = full_text(&error);
                 tracing::error!(step, fault, "the command could not be run to its end");

@@ -133,7 +133,10 @@ fn block(invocation: &Invocation, ran: &Ran, attempts: u32, synced: Synced, move
         let why = ran.fault.as_deref().or(why).unwrap_or_default();
         let runs = if attempts == 1 { "attempt" } else { "attempts" };
         tracing::warn!(attempts, why, "the sync failed");
-        block.set_errors(Some(format!("dsync failed{end} after {attempts} {runs}. Reason: {why}")), &ran.stderr);
+        block.set_errors(
+            Some(format!("dsync failed{end} after {attempts} {runs}. Reason: {why}")),
+            &ran.stderr,
+        );
     }
     block
 }

@@ -1,9 +1,6 @@
 //! `PUT /users/{sourceUid}/migrations/close/latest/as/{status}`
 
-use axum::{
-    Json,
-    extract::State,
-};
+use axum::{Json, extract::State};
 use dmf_shared::{domain::migration::Status, store::Closed};
 use serde_json::Value;
 
@@ -11,8 +8,8 @@ use crate::{
     api::{
         auth::Customer,
         error::{ApiError, Result},
-        record::record,
         path::Path,
+        record::record,
     },
     app::App,
 };

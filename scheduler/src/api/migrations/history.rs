@@ -1,9 +1,6 @@
 //! `GET /users/{sourceUid}/migrations`
 
-use axum::{
-    Json,
-    extract::State,
-};
+use axum::{Json, extract::State};
 use serde_json::Value;
 
 use crate::{

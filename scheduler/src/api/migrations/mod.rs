@@ -6,10 +6,7 @@ pub mod latest;
 pub mod read;
 pub mod submit;
 
-use dmf_shared::{
-    domain::user::User,
-    store::Source,
-};
+use dmf_shared::{domain::user::User, store::Source};
 
 use super::error::{ApiError, Result};
 use crate::app::App;

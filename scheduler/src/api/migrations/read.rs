@@ -1,17 +1,14 @@
 //! `GET /users/{sourceUid}/migrations/{id}`
 
-use axum::{
-    Json,
-    extract::State,
-};
+use axum::{Json, extract::State};
 use serde_json::Value;
 
 use crate::{
     api::{
         auth::Customer,
         error::{ApiError, Result},
-        record::record,
         path::Path,
+        record::record,
     },
     app::App,
 };

@@ -65,14 +65,9 @@ async fn read(app: &App, source: &Source, mut fields: Fields) -> Result<Submissi
     let not_before = fields.time("notBefore").value();
     let force = fields.flag("force").value().unwrap_or(false);
     let user = read_user(app, source, source_uid.as_deref(), &mut fields).await?;
-    fields.finish()?;
-    match (source_uid, phase) {
-        (Some(source_uid), Some(phase)) => {
-            Ok(Submission { source_uid, user, phase, priority, not_before, force })
-        }
-        // Fields that are missing were refused above.
-        _ => Err(ApiError::bad_request("sourceUid and phase are required")),
-    }
+    fields.finish(|| {
+        Some(Submission { source_uid: source_uid?, user, phase: phase?, priority, not_before, force })
+    })
 }
 
 async fn read_user(
@@ -111,7 +106,7 @@ async fn read_user(
         sourcehost,
         sourceport: fields.port("sourceport").nested(),
         email: fields.text("email").nested(),
-        password: sealed_password(app, source, source_uid, fields),
+        password: sealed_password(app, source, source_uid, fields).nested(),
         container: fields.text("container").nested(),
         imapc_options: imapc_options(fields),
         use_imapc_ssl: fields.parsed("useImapcSsl", "no, imaps or starttls", ImapcSsl::parse).nested(),
@@ -144,20 +139,25 @@ fn sealed_password(
     source: &Source,
     source_uid: Option<&str>,
     fields: &mut Fields,
-) -> Option<Option<Sealed>> {
-    let Some(password) = fields.secret("password").nested()? else { return Some(None) };
-    match app.keys.seal(&password, source.id, source_uid?) {
-        Ok(sealed) => Some(Some(sealed)),
+) -> Given<Sealed> {
+    let (password, source_uid) = match (fields.secret("password"), source_uid) {
+        (Given::Value(password), Some(source_uid)) => (password, source_uid),
+        (Given::Absent, _) => return Given::Absent,
+        (Given::Null, _) => return Given::Null,
+        // The password or the uid was refused above.
+        (Given::Value(_) | Given::Refused, _) => return Given::Refused,
+    };
+    match app.keys.seal(&password, source.id, source_uid) {
+        Ok(sealed) => return Given::Value(sealed),
         Err(crypto::key_ring::Error::NoActiveKey) => {
             fields.refuse("password", "can't be stored: dmf.crypto.storage-key is not configured");
-            None
         }
         Err(error) => {
             tracing::error!(error = &error as &dyn std::error::Error, "a password could not be sealed");
             fields.refuse("password", "could not be encrypted, see the log of the scheduler");
-            None
         }
     }
+    Given::Refused
 }
 
 fn refused(error: SubmitError) -> ApiError {

@@ -1,9 +1,6 @@
 //! `GET /backends` and `GET /targets/{target}/backends`
 
-use axum::{
-    Json,
-    extract::State,
-};
+use axum::{Json, extract::State};
 use serde_json::Value;
 
 use super::super::targets;

@@ -1,10 +1,6 @@
 //! `POST /sources/{source}/sourcehosts`
 
-use axum::{
-    Json,
-    extract::State,
-    http::StatusCode,
-};
+use axum::{Json, extract::State, http::StatusCode};
 use dmf_shared::store::NewSourcehost;
 use serde_json::Value;
 
@@ -41,7 +37,7 @@ pub async fn create(
 }
 
 fn definition(mut fields: Fields) -> Result<NewSourcehost> {
-    let name = fields.text("name");
+    let name = fields.name("name", 255);
     let name = fields.require("name", name);
     let max_connections = fields.number("maxConnections", 1, 100_000);
     let max_connections = fields.require("maxConnections", max_connections);
@@ -54,18 +50,15 @@ fn definition(mut fields: Fields) -> Result<NewSourcehost> {
     let migration_command1 = fields.require("migrationCommand1", migration_command1);
     let migration_command2 = fields.command("migrationCommand2").value();
     let status_command = fields.command("statusCommand").value();
-    fields.finish()?;
-    match (name, max_connections, migration_command1) {
-        (Some(name), Some(max_connections), Some(migration_command1)) => Ok(NewSourcehost {
-            name,
+    fields.finish(|| {
+        Some(NewSourcehost {
+            name: name?,
             port,
-            max_connections,
+            max_connections: max_connections?,
             reserved_for_priority,
-            migration_command1,
+            migration_command1: migration_command1?,
             migration_command2,
             status_command,
-        }),
-        // Fields that are missing were refused above.
-        _ => Err(ApiError::bad_request("name, maxConnections and migrationCommand1 are required")),
-    }
+        })
+    })
 }

@@ -1,9 +1,6 @@
 //! `GET /sources/{source}/sourcehosts`
 
-use axum::{
-    Json,
-    extract::State,
-};
+use axum::{Json, extract::State};
 use serde_json::Value;
 
 use super::super::sources;

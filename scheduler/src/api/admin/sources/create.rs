@@ -14,16 +14,19 @@ use crate::{
 };
 
 /// Creates a Source with its tables. The answer holds the API key, this once: it is stored hashed.
-pub async fn create(State(app): State<App>, JsonBody(mut fields): JsonBody) -> Result<(StatusCode, Json<Value>)> {
-    let name = fields.parsed("name", "a text that matches [a-zA-Z0-9_]{1,48}", |text| text.parse::<SourceName>().ok());
+pub async fn create(
+    State(app): State<App>,
+    JsonBody(mut fields): JsonBody,
+) -> Result<(StatusCode, Json<Value>)> {
+    let name = fields
+        .parsed("name", "a text that matches [a-zA-Z0-9_]{1,48}", |text| text.parse::<SourceName>().ok());
     let name = fields.require("name", name);
     let key = fields.secret("apiKey").value();
     let is_weak = |key: &str| key.len() < 16 || !key.bytes().all(|byte| byte.is_ascii_graphic());
     if key.as_ref().is_some_and(|key| is_weak(key.expose_secret())) {
         fields.refuse("apiKey", "must be 16 to 1024 visible ASCII characters");
     }
-    fields.finish()?;
-    let Some(name) = name else { return Err(ApiError::bad_request("name: is required")) };
+    let name = fields.finish(|| name)?;
     let key = key.unwrap_or_else(crypto::generate_api_key);
     let key = key.expose_secret();
     let source = app.store.create_source(&name, crypto::hash_api_key(key)).await.map_err(conflict)?;

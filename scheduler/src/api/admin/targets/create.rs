@@ -12,14 +12,13 @@ use crate::{
 };
 
 /// Creates a target. The first worker of a target does the same by itself.
-pub async fn create(State(app): State<App>, JsonBody(mut fields): JsonBody) -> Result<(StatusCode, Json<Value>)> {
-    let name = fields.text("name");
+pub async fn create(
+    State(app): State<App>,
+    JsonBody(mut fields): JsonBody,
+) -> Result<(StatusCode, Json<Value>)> {
+    let name = fields.name("name", 64);
     let name = fields.require("name", name);
-    if name.as_ref().is_some_and(|name| name.chars().count() > 64 || name.contains('/')) {
-        fields.refuse("name", "must be at most 64 characters, without a slash");
-    }
-    fields.finish()?;
-    let Some(name) = name else { return Err(ApiError::bad_request("name: is required")) };
+    let name = fields.finish(|| name)?;
     let target = app.store.create_target(&name).await.map_err(|error| {
         if error.is_conflict_on("targets_name") {
             ApiError::conflict("name: a target of this name exists")

@@ -1,9 +1,6 @@
 //! `GET /targets/{target}`
 
-use axum::{
-    Json,
-    extract::State,
-};
+use axum::{Json, extract::State};
 use serde_json::Value;
 
 use crate::{
