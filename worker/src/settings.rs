@@ -9,7 +9,7 @@ use std::{
 use dmf_shared::{
     config::{DataSource, Environment, Errors, LeaseTimes, Properties, Reader, Sources, Warning},
     crypto::KeyRing,
-    domain::{command::Command, retry::RetryPolicy},
+    domain::{command::Command, migration::Phase, retry::RetryPolicy},
     ops::telemetry::TelemetrySettings,
     queue,
     store::BackendState,
@@ -60,6 +60,8 @@ pub struct Settings {
     pub sync: SyncSettings,
     /// Which counts are made.
     pub count: CountSettings,
+    /// Commands before and after, by phase.
+    pub hooks: HookSettings,
     /// doveadm.
     pub doveadm: DoveadmSettings,
     /// Settings by Source; `default` stands for every Source that is not named.
@@ -94,6 +96,40 @@ pub struct CountSettings {
     pub local_post: bool,
     /// Counts the source's mailboxes.
     pub remote: bool,
+}
+
+/// `dmf.worker.hooks`
+#[derive(Debug, Clone, Default)]
+pub struct HookSettings {
+    /// Of `PRE_SYNC`.
+    pub pre_sync: PhaseHooks,
+    /// Of CUTOVER.
+    pub cutover: PhaseHooks,
+    /// Longest time of one hook.
+    pub timeout: Duration,
+}
+
+impl HookSettings {
+    /// The hooks of a phase.
+    pub const fn of(&self, phase: Phase) -> &PhaseHooks {
+        match phase {
+            Phase::PreSync => &self.pre_sync,
+            Phase::Cutover => &self.cutover,
+        }
+    }
+}
+
+/// The commands of one phase.
+#[derive(Debug, Clone, Default)]
+pub struct PhaseHooks {
+    /// Before all; when it fails, nothing else runs.
+    pub pre: Option<Command>,
+    /// After a success.
+    pub post: Option<Command>,
+    /// After any failure, and when a migration was cancelled or given up.
+    pub failure: Option<Command>,
+    /// Whether they get the user's password as `DMF_SOURCE_PASSWORD`.
+    pub source_password: bool,
 }
 
 /// `dmf.doveadm`
@@ -171,6 +207,7 @@ impl Settings {
                 local_post: reader.bool("dmf.worker.count.local-post.enabled", true),
                 remote: reader.bool("dmf.worker.count.remote.enabled", true),
             },
+            hooks: hooks(reader),
             doveadm: DoveadmSettings {
                 path: reader.path("dmf.doveadm.path").unwrap_or_else(|| PathBuf::from("/usr/bin/doveadm")),
                 config: reader
@@ -235,6 +272,25 @@ fn sync(reader: &mut Reader<'_>) -> SyncSettings {
             jitter_percent: reader.number("dmf.worker.sync.retry.jitter", 10, 0..=100),
             factor: reader.number("dmf.worker.sync.retry.factor", 1, 1..=10),
         },
+    }
+}
+
+fn hooks(reader: &mut Reader<'_>) -> HookSettings {
+    let mut of = |phase: &str| {
+        let key = |name: &str| format!("dmf.worker.hooks.{phase}.{name}");
+        PhaseHooks {
+            pre: command(reader, &key("pre")),
+            post: command(reader, &key("post")),
+            failure: command(reader, &key("failure")),
+            source_password: reader.bool(&key("source-password"), false),
+        }
+    };
+    let (pre_sync, cutover) = (of("pre-sync"), of("cutover"));
+    let allowed = Duration::from_secs(1)..=DAY;
+    HookSettings {
+        pre_sync,
+        cutover,
+        timeout: reader.duration("dmf.worker.hooks.timeout", Duration::from_mins(5), allowed),
     }
 }
 

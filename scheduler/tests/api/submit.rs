@@ -146,6 +146,27 @@ async fn all_fields_of_a_user_are_taken_and_a_time_of_any_zone() {
 }
 
 #[tokio::test]
+async fn times_at_the_ends_of_the_calendar_are_refused() {
+    let api = Api::start().await;
+    api.furnish().await;
+    for time in [
+        "9999-12-31T23:59:59-23:59",
+        "9999-12-31T23:59:59Z",
+        "0000-01-01T00:00:00+23:59",
+        "-009999-01-01T00:00:00Z",
+        "1970-01-01T00:00:00Z",
+        "2024-02-30T00:00:00Z",
+        "2024-05-01T22:00:00",
+        "2024-05-01",
+        "",
+    ] {
+        let body = json!({ "sourceUid": "alice", "phase": "PRE_SYNC", "notBefore": time });
+        let errors = api.customer("POST", SUBMIT, body).await.errors(400);
+        assert_eq!(errors, ["notBefore: must be a time such as 2024-05-01T22:00:00Z"], "{time}");
+    }
+}
+
+#[tokio::test]
 async fn redis_is_not_waited_for() {
     let api = Api::start().await;
     api.furnish().await;

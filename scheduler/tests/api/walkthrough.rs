@@ -169,22 +169,3 @@ async fn workers_are_listed_and_read() {
         assert_eq!(api.admin("GET", path, Value::Null).await.errors(404), [error], "{path}");
     }
 }
-
-#[tokio::test]
-async fn tmp_race() {
-    let api = Api::start().await;
-    let create = async {
-        for n in 0..40 {
-            api.admin("POST", "/sources", json!({ "name": format!("S{n}") })).await.expect(201);
-        }
-    };
-    let list = async {
-        let mut bad = 0;
-        for _ in 0..400 {
-            if api.admin("GET", "/sources", Value::Null).await.status.as_u16() != 200 { bad += 1 }
-        }
-        bad
-    };
-    let ((), bad) = tokio::join!(create, list);
-    assert_eq!(bad, 0);
-}

@@ -36,6 +36,12 @@ CREATE TABLE IF NOT EXISTS {journal} (
     forced                 BOOLEAN NOT NULL DEFAULT FALSE,
     attempt                INT UNSIGNED NOT NULL DEFAULT 0,
     losses                 INT UNSIGNED NOT NULL DEFAULT 0,
+    -- Set before the hook is started: whatever happens then, it may have had its effect.
+    pre_started            BOOLEAN NOT NULL DEFAULT FALSE,
+    post_started           BOOLEAN NOT NULL DEFAULT FALSE,
+    -- Given up or cancelled after its pre command had started: the next claim runs the failure command
+    -- alone, and then the row gets this end state.
+    cleanup                ENUM('FAILURE', 'ABORTED') NULL,
     created                DATETIME(3) NOT NULL,
     started                DATETIME(3) NULL,
     stopped                DATETIME(3) NULL,

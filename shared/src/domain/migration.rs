@@ -110,6 +110,52 @@ pub fn transition(status: Status, event: Event, cancel_requested: bool) -> Resul
     }
 }
 
+/// What is known of a running migration whose worker was lost.
+#[derive(Debug, Clone, Copy)]
+pub struct Loss {
+    /// How often a worker was lost with it, this time included.
+    pub losses: u32,
+    /// After so many it is given up.
+    pub max_losses: u32,
+    /// An operator asked for its end.
+    pub cancel_requested: bool,
+    /// Its pre command may have had its effect.
+    pub pre_started: bool,
+    /// The failure command alone was to run, before this end state.
+    pub cleanup: Option<Status>,
+}
+
+/// Where a lost migration goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Next {
+    /// Its status.
+    pub status: Status,
+    /// If set, its next claim runs the failure command alone, and then it gets this end state.
+    pub cleanup: Option<Status>,
+}
+
+/// Where a lost migration goes: back into the queue, or to its end. Nobody stays locked out: when its pre
+/// command had started, a worker runs the failure command before the end; a cleanup that is lost as often
+/// again is given up, too.
+pub fn after_loss(loss: Loss) -> Next {
+    if let Some(end) = loss.cleanup {
+        let given_up = loss.losses >= loss.max_losses.saturating_mul(2);
+        return if given_up {
+            Next { status: end, cleanup: None }
+        } else {
+            Next { status: Status::Scheduled, cleanup: Some(end) }
+        };
+    }
+    let event = if loss.losses >= loss.max_losses { Event::GiveUp } else { Event::HandBack };
+    // A running migration accepts both events.
+    let end = transition(Status::Sync, event, loss.cancel_requested).unwrap_or(Status::Failure);
+    if end.is_terminal() && loss.pre_started {
+        Next { status: Status::Scheduled, cleanup: Some(end) }
+    } else {
+        Next { status: end, cleanup: None }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -149,6 +195,29 @@ mod tests {
         assert!(transition(Status::Scheduled, Event::Finish(Status::Success), false).is_err());
         assert!(transition(Status::Sync, Event::Finish(Status::Scheduled), false).is_err());
         assert_eq!(transition(Status::Sync, Event::HandBack, false), Ok(Status::Scheduled));
+    }
+
+    #[test]
+    fn a_lost_migration_waits_again_until_it_is_given_up() {
+        let loss =
+            Loss { losses: 1, max_losses: 3, cancel_requested: false, pre_started: false, cleanup: None };
+        let plain = |status| Next { status, cleanup: None };
+        assert_eq!(after_loss(loss), plain(Status::Scheduled));
+        assert_eq!(after_loss(Loss { losses: 3, ..loss }), plain(Status::Failure));
+        assert_eq!(after_loss(Loss { cancel_requested: true, ..loss }), plain(Status::Aborted));
+    }
+
+    #[test]
+    fn nobody_stays_locked_out_after_a_pre_command() {
+        let loss =
+            Loss { losses: 3, max_losses: 3, cancel_requested: false, pre_started: true, cleanup: None };
+        let cleanup = |end| Next { status: Status::Scheduled, cleanup: Some(end) };
+        assert_eq!(after_loss(loss), cleanup(Status::Failure));
+        assert_eq!(after_loss(Loss { losses: 1, cancel_requested: true, ..loss }), cleanup(Status::Aborted));
+        let lost_again = Loss { losses: 4, cleanup: Some(Status::Failure), ..loss };
+        assert_eq!(after_loss(lost_again), cleanup(Status::Failure));
+        let given_up = after_loss(Loss { losses: 6, ..lost_again });
+        assert_eq!(given_up, Next { status: Status::Failure, cleanup: None });
     }
 
     #[test]

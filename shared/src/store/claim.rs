@@ -79,6 +79,10 @@ pub struct Claimed {
     pub attempt: u32,
     /// How often a worker was lost with it.
     pub losses: u32,
+    /// Whether its pre command had started in an earlier claim.
+    pub pre_started: bool,
+    /// Only its failure command is to run; then it gets this end state.
+    pub cleanup: Option<Status>,
     /// What earlier workers were lost with it: blocks of `details` that stay.
     pub loss_blocks: Vec<Value>,
     /// How long it waited between its submission and this claim, in milliseconds.
@@ -104,6 +108,7 @@ struct Admission {
     room: u32,
 }
 
+#[allow(clippy::struct_excessive_bools, reason = "each is a column of the row")]
 struct Row {
     id: JournalId,
     user: UserId,
@@ -119,6 +124,8 @@ struct Row {
     waited_ms: i64,
     user_leased: bool,
     loss_blocks: Vec<Value>,
+    pre_started: bool,
+    cleanup: Option<Status>,
 }
 
 impl Store {
@@ -234,6 +241,8 @@ async fn claim_of_source(
             attempt: row.attempt,
             losses: row.losses,
             loss_blocks: row.loss_blocks.clone(),
+            pre_started: row.pre_started,
+            cleanup: row.cleanup,
             waited_ms: row.waited_ms.max(0).unsigned_abs(),
         })));
     }
@@ -273,7 +282,8 @@ async fn lock_rows(
     let statement = format!(
         "{} WHERE id IN ({}) ORDER BY id FOR UPDATE",
         tables.text(
-            "SELECT id, user_id, sourcehost_id, status, phase, priority, forced, epoch, attempt, losses, details,
+            "SELECT id, user_id, sourcehost_id, status, phase, priority, forced, epoch, attempt, losses, details, pre_started,
+                 cleanup,
                  CAST(COALESCE(TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), not_before), 0) AS SIGNED) AS wait_us,
                  CAST(TIMESTAMPDIFF(MICROSECOND, GREATEST(created, COALESCE(not_before, created)),
                       UTC_TIMESTAMP(3)) AS SIGNED) AS waited_us
@@ -306,6 +316,8 @@ async fn lock_rows(
             waited_ms: waited_us / 1000,
             user_leased: false,
             loss_blocks: loss_blocks(row.try_get("details")?)?,
+            pre_started: row.try_get("pre_started")?,
+            cleanup: row.try_get::<Option<String>, _>("cleanup")?.as_deref().and_then(Status::parse),
         };
         rows.insert(row.id, row);
     }

@@ -140,11 +140,14 @@ impl Store {
         back: &HandBack,
     ) -> Result<Finished> {
         let mut tx = self.pool.begin().await?;
+        // Cancelled: ABORTED at once, or after the failure command when the pre command had started.
+        // MariaDB assigns from left to right, so `cleanup` comes last.
         let updated = sqlx::query(Tables::of(&source.name).sql(
             "UPDATE {journal} SET epoch = epoch + 1, modified = UTC_TIMESTAMP(3), attempt = COALESCE(?, attempt),
-                 stopped = IF(cancel_requested, UTC_TIMESTAMP(3), NULL),
+                 stopped = IF(cancel_requested AND NOT pre_started, UTC_TIMESTAMP(3), NULL),
                  not_before = IF(? IS NULL, not_before, UTC_TIMESTAMP(3) + INTERVAL ? * 1000 MICROSECOND),
-                 status = IF(cancel_requested, 'ABORTED', 'SCHEDULED')
+                 status = IF(cancel_requested AND NOT pre_started, 'ABORTED', 'SCHEDULED'),
+                 cleanup = IF(cancel_requested AND pre_started AND cleanup IS NULL, 'ABORTED', cleanup)
              WHERE id = ? AND epoch = ? AND status = 'SYNC'",
         ))
         .bind(back.attempt)

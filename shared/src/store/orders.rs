@@ -117,17 +117,23 @@ impl Store {
     async fn cancel_once(&self, source: &Source, user: UserId) -> Result<Cancelled> {
         let tables = Tables::of(&source.name);
         let mut tx = self.pool.begin().await?;
-        let latest: Option<(u64, String)> =
+        let latest: Option<(u64, String, bool)> =
             sqlx::query_as(tables.sql(
-                "SELECT id, status FROM {journal} WHERE user_id = ? ORDER BY id DESC LIMIT 1 FOR UPDATE",
+                "SELECT id, status, pre_started FROM {journal} WHERE user_id = ? ORDER BY id DESC LIMIT 1 FOR UPDATE",
             ))
             .bind(user.0)
             .fetch_optional(&mut *tx)
             .await?;
-        let Some((id, status)) = latest else { return Ok(Cancelled::Nothing) };
+        let Some((id, status, pre_started)) = latest else { return Ok(Cancelled::Nothing) };
         let status =
             Status::parse(&status).ok_or(Error::Inconsistent { table: "journal", column: "status" })?;
         let (cancelled, statement) = match transition(status, Event::Cancel, false) {
+            // It ran before, and nobody stays locked out: a worker runs its failure command first.
+            Ok(Status::Aborted) if pre_started => (
+                Cancelled::Requested(JournalId(id)),
+                "UPDATE {journal} SET cancel_requested = TRUE, cleanup = COALESCE(cleanup, 'ABORTED'),
+                     not_before = NULL, modified = UTC_TIMESTAMP(3) WHERE id = ?",
+            ),
             Ok(Status::Aborted) => (
                 Cancelled::Done(JournalId(id)),
                 "UPDATE {journal} SET status = 'ABORTED', epoch = epoch + 1, cancel_requested = TRUE,

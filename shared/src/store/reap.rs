@@ -6,7 +6,7 @@ use sqlx::MySqlConnection;
 use super::{Error, Result, Source, Store, error::expect_rows, outbox, tables::Tables};
 use crate::domain::{
     ids::{BackendId, Epoch, JobId, JournalId, SourceId},
-    migration::{Event, Status, transition},
+    migration::{Loss, Next, Status, after_loss},
 };
 
 /// A lease and its beat, as a reaper watches it.
@@ -79,8 +79,9 @@ impl Store {
     }
 }
 
-/// Status, epoch, whether its cancel was requested, losses, backend, details.
-type RawRow = (String, u64, bool, u32, Option<String>, Option<String>);
+/// Status, epoch, whether its cancel was requested, losses, backend, details, whether the pre command had
+/// started, and the end state when the failure command alone was to run.
+type RawRow = (String, u64, bool, u32, Option<String>, Option<String>, bool, Option<String>);
 
 async fn take_back(
     connection: &mut MySqlConnection,
@@ -89,26 +90,33 @@ async fn take_back(
     max_losses: u32,
 ) -> Result<Reaped> {
     let row: Option<RawRow> = sqlx::query_as(tables.sql(
-        "SELECT status, epoch, cancel_requested, losses, backend, details FROM {journal} WHERE id = ? FOR UPDATE",
+        "SELECT status, epoch, cancel_requested, losses, backend, details, pre_started, cleanup FROM {journal} WHERE id = ? FOR UPDATE",
     ))
     .bind(lease.job.journal.0)
     .fetch_optional(&mut *connection)
     .await?;
-    let Some((status, epoch, cancel, losses, backend, details)) = row else { return Ok(Reaped::LeaseOnly) };
+    let Some(row) = row else { return Ok(Reaped::LeaseOnly) };
+    let (status, epoch, cancel_requested, losses, backend, details, pre_started, cleanup) = row;
     let status = Status::parse(&status).ok_or(Error::Inconsistent { table: "journal", column: "status" })?;
     if epoch != lease.epoch.0 || status != Status::Sync {
         return Ok(Reaped::LeaseOnly);
     }
     let losses = losses + 1;
-    let event = if losses >= max_losses { Event::GiveUp } else { Event::HandBack };
-    let next = transition(status, event, cancel)
-        .map_err(|_| Error::Inconsistent { table: "journal", column: "status" })?;
+    let loss = Loss {
+        losses,
+        max_losses,
+        cancel_requested,
+        pre_started,
+        cleanup: cleanup.as_deref().and_then(Status::parse),
+    };
+    let Next { status: next, cleanup } = after_loss(loss);
     let updated = sqlx::query(tables.sql(
-        "UPDATE {journal} SET status = ?, epoch = epoch + 1, losses = ?, details = ?,
-             stopped = IF(?, UTC_TIMESTAMP(3), NULL), modified = UTC_TIMESTAMP(3)
+        "UPDATE {journal} SET status = ?, epoch = epoch + 1, cleanup = ?, losses = ?,
+             details = ?, stopped = IF(?, UTC_TIMESTAMP(3), NULL), modified = UTC_TIMESTAMP(3)
          WHERE id = ? AND epoch = ? AND status = 'SYNC'",
     ))
     .bind(next.as_str())
+    .bind(cleanup.map(Status::as_str))
     .bind(losses)
     .bind(with_loss(details, backend.as_deref(), losses, next)?.to_string())
     .bind(next.is_terminal())
@@ -129,8 +137,10 @@ fn with_loss(details: Option<String>, backend: Option<&str>, losses: u32, next: 
     };
     let backend = backend.unwrap_or("unknown");
     let mut errors = vec![format!("The worker {backend} was lost with this migration (loss {losses})")];
-    if next == Status::Failure {
-        errors.push("It was lost too often and is given up".to_owned());
+    match next {
+        Status::Failure => errors.push("It was lost too often and is given up".to_owned()),
+        Status::Aborted => errors.push("Its cancel had been requested".to_owned()),
+        _ => {}
     }
     blocks.push(json!({ "lost": { "backend": backend, "success": false, "errors": errors } }));
     Ok(Value::Array(blocks))

@@ -191,7 +191,7 @@ async fn refuse_known(
         return Ok(());
     }
     let cutover: Option<u64> = sqlx::query_scalar(tables.sql(
-        "SELECT id FROM {journal} WHERE user_id = ? AND phase = 'CUTOVER' AND status = 'SUCCESS'
+        "SELECT id FROM {journal} WHERE user_id = ? AND phase = 'CUTOVER' AND (status = 'SUCCESS' OR post_started)
          ORDER BY id DESC LIMIT 1",
     ))
     .bind(user.id.0)

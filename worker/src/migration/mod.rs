@@ -1,7 +1,9 @@
-//! One migration, step by step: plan, count, sync, count, count remote, record.
+//! One migration: `flow` is the order of its steps, one file each; `record` is its end.
 
 mod count;
 mod details;
+mod flow;
+mod hooks;
 mod plan;
 mod probe;
 mod record;
@@ -18,7 +20,7 @@ use futures::FutureExt as _;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use self::{details::Details, plan::Plan, step::Interrupted, sync::Synced};
+use self::details::Details;
 use crate::{
     doveadm::argv::DoveadmSetup,
     held::{Held, Stop},
@@ -28,6 +30,9 @@ use crate::{
 };
 
 pub use probe::Error as ProbeError;
+
+/// Pause before a hook's start is offered to MariaDB again.
+const HOOK_PAUSE: Duration = Duration::from_secs(1);
 
 /// What runs migrations.
 #[derive(Debug)]
@@ -108,7 +113,7 @@ impl Runner {
                 waited_ms = held.claimed.waited_ms,
                 "migration started"
             );
-            let steps = AssertUnwindSafe(self.steps(&held, &mut gathered)).catch_unwind();
+            let steps = AssertUnwindSafe(self.flow(&held, &mut gathered)).catch_unwind();
             let ended = steps.await.unwrap_or_else(|_| {
                 tracing::error!("the migration ended in a panic, handing it back");
                 Ended::Stopped(Stop::HandBack)
@@ -117,53 +122,6 @@ impl Runner {
         }
         .instrument(span)
         .await;
-    }
-
-    async fn steps(&self, held: &Held, gathered: &mut Gathered) -> Ended {
-        match self.try_steps(held, gathered).await {
-            Ok(status) => Ended::Finished(status),
-            Err(Interrupted::LeaseLost) => Ended::Lost,
-            Err(Interrupted::Survivors) => Ended::Undead,
-            Err(Interrupted::Stopped) => Ended::Stopped(held.stop_reason().unwrap_or(Stop::HandBack)),
-        }
-    }
-
-    async fn try_steps(&self, held: &Held, gathered: &mut Gathered) -> Result<Status, Interrupted> {
-        let plan = match Plan::make(&self.settings, &self.setup, &held.claimed) {
-            Ok(plan) => plan,
-            Err(refused) => {
-                gathered.details.push("dsync", refused.block());
-                return Ok(Status::Failure);
-            }
-        };
-        let deadline = Instant::now() + self.settings.sync.timeout;
-        if self.settings.count.local_pre {
-            self.count(held, &plan.local_count, "count local mailbox pre sync", deadline, gathered).await?;
-        }
-        if self.sync(held, &plan.sync, deadline, gathered).await? == Synced::No {
-            return Ok(Status::Failure);
-        }
-        if self.settings.count.local_post {
-            let name = "count local mailbox post sync";
-            if let Some(total) = self.count(held, &plan.local_count, name, deadline, gathered).await? {
-                gathered.counts.target_message_count = Some(total.messages);
-                gathered.counts.target_mailbox_size = Some(total.vsize);
-            }
-        }
-        if self.settings.count.remote {
-            let total = match &plan.remote_count {
-                Ok(count) => self.count(held, count, "count remote mailbox", deadline, gathered).await?,
-                Err(refused) => {
-                    gathered.details.push("count remote mailbox", refused.block());
-                    None
-                }
-            };
-            if let Some(total) = total {
-                gathered.counts.source_message_count = Some(total.messages);
-                gathered.counts.source_mailbox_size = Some(total.vsize);
-            }
-        }
-        Ok(Status::Success)
     }
 }
 

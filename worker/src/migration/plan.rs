@@ -12,6 +12,7 @@ use dmf_shared::{
     },
     store::Claimed,
 };
+use secrecy::SecretString;
 use serde_json::json;
 
 use super::details::Block;
@@ -112,6 +113,19 @@ fn remote_count(
     }
     let command = status_command::remote(properties)?;
     Ok(argv::build(&command, setup, &Rules::worker(Origin::Worker))?)
+}
+
+/// A hook for this user, and the user's password, which only its environment may hold.
+pub(super) fn hook(
+    settings: &Settings,
+    setup: &DoveadmSetup,
+    claimed: &Claimed,
+    command: &Command,
+) -> Result<(Invocation, Option<SecretString>), Refused> {
+    let source = settings.source(claimed.source.name.as_str());
+    let properties = properties(settings, &source, claimed)?;
+    let invocation = build(command, Origin::Worker, setup, &properties)?;
+    Ok((invocation, properties.sourcepasswd))
 }
 
 fn build(

@@ -56,9 +56,22 @@ impl Runner {
         invocation: &Invocation,
         timeout: Duration,
     ) -> Result<Ran, Interrupted> {
-        let mut reader = StderrReader::new();
         let limits = Limits::new(held.clock(), timeout, held.stop_token());
-        let spec = self.spec(held, step, invocation);
+        self.run_within(held, step, invocation, limits, Vec::new()).await
+    }
+
+    /// The same within limits of the caller, with a larger environment.
+    pub(super) async fn run_within(
+        &self,
+        held: &Held,
+        step: &str,
+        invocation: &Invocation,
+        limits: Limits,
+        env: Vec<EnvVar>,
+    ) -> Result<Ran, Interrupted> {
+        let mut reader = StderrReader::new();
+        let mut spec = self.spec(held, step, invocation);
+        spec.env.extend(env);
         let ran = self.supervisor.run(spec, limits, &mut |bytes| reader.feed(bytes)).await;
         let stderr = reader.finish();
         match ran {

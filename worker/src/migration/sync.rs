@@ -101,7 +101,7 @@ impl Runner {
     }
 
     /// Waits before another run, unless the migration is to stop or its lease is lost.
-    async fn pause(&self, held: &Held, pause: Duration) -> Result<(), Interrupted> {
+    pub(super) async fn pause(&self, held: &Held, pause: Duration) -> Result<(), Interrupted> {
         let stop = held.stop_token();
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
