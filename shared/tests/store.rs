@@ -407,3 +407,34 @@ async fn nothing_starts_while_source_or_host_is_paused() {
     scene.store.set_max_connections(scene.host, 1).await.unwrap();
     assert_eq!(refusal(&claim(&scene, &[next]).await, next), Some(Refusal::Blocked));
 }
+
+#[tokio::test]
+async fn a_start_far_in_the_future_is_kept() {
+    let lab = lab().await;
+    let scene = scene(&lab, 1).await;
+    let not_before = time::macros::datetime!(2090-05-01 22:00 UTC);
+    let later = Submission { not_before: Some(not_before), ..scene.submission("alice") };
+    let record = scene.store.submit(&scene.source, &later).await.unwrap().record;
+    assert_eq!(record.not_before, Some(not_before));
+}
+
+#[tokio::test]
+async fn a_source_that_is_there_has_its_tables_however_often_its_creation_was_cut_off() {
+    let lab = lab().await;
+    let scene = scene(&lab, 1).await;
+    let name: dmf_shared::domain::ids::SourceName = "Cut".parse().unwrap();
+    for micros in (0..6_000).step_by(200) {
+        let created = scene.store.create_source(&name, [9; 32]);
+        let cut = tokio::time::timeout(std::time::Duration::from_micros(micros), created).await;
+        for source in scene.store.sources().await.unwrap() {
+            scene.store.source_view(source).await.unwrap();
+        }
+        if let Ok(Ok(_)) = cut {
+            break;
+        }
+    }
+    match scene.store.create_source(&name, [9; 32]).await {
+        Ok(_) => {}
+        Err(error) => assert!(error.is_conflict_on("sources_name"), "{error:?}"),
+    }
+}

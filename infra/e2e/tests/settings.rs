@@ -1,5 +1,7 @@
 //! Settings that are wrong end a process at once, with everything that is wrong in one output.
 
+#![allow(clippy::disallowed_methods, reason = "the programs are started by hand, to see how they end")]
+
 use std::path::Path;
 use std::process::{Command, Output};
 

@@ -8,11 +8,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use nix::sys::statvfs::{Statvfs, statvfs};
+
 use crate::error::{Doing as _, Error, Result};
 use crate::programs;
 
 /// Memory-backed: file creation there is an order of magnitude faster than on a busy disk.
 const TMPFS: &str = "/dev/shm";
+/// A lab with some mail takes a part of this; a container's tmpfs is often smaller (64 MB).
+const TMPFS_FREE_BYTES: u64 = 1 << 30;
 /// How long a removal may be repeated while dying processes still create files.
 const REMOVAL_DEADLINE: Duration = Duration::from_secs(5);
 const WATCHDOG: &str = include_str!("watchdog.sh");
@@ -120,9 +124,14 @@ fn create_wanted(path: &Path) -> Result<PathBuf> {
 fn create_random() -> Result<PathBuf> {
     let mut builder = tempfile::Builder::new();
     builder.prefix("dmf-lab-");
-    builder
-        .tempdir_in(TMPFS)
+    let has_room = statvfs(TMPFS).is_ok_and(|fs| free_bytes(&fs) >= TMPFS_FREE_BYTES);
+    let on_tmpfs = if has_room { builder.tempdir_in(TMPFS) } else { builder.tempdir() };
+    on_tmpfs
         .or_else(|_| builder.tempdir())
         .map(tempfile::TempDir::keep)
         .doing(|| "create the lab's directory".into())
+}
+
+fn free_bytes(fs: &Statvfs) -> u64 {
+    fs.blocks_available().saturating_mul(fs.fragment_size())
 }

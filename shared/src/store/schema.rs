@@ -64,14 +64,28 @@ async fn migrate_locked(connection: &mut MySqlConnection) -> Result<()> {
     Ok(())
 }
 
-/// Runs the per-source steps after `done` and records each. DDL commits by itself, so each statement
+/// Brings the tables of an existing Source up to date.
+async fn migrate_source(connection: &mut MySqlConnection, source: &SourceName, done: u32) -> Result<()> {
+    let step = run_source_steps(connection, source, done).await?;
+    if step > done {
+        sqlx::query("UPDATE sources SET schema_step = ? WHERE name = ?")
+            .bind(step)
+            .bind(source.as_str())
+            .execute(connection)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Runs the per-source steps after `done` and gives the last one. DDL commits by itself, so each statement
 /// must be repeatable (`IF NOT EXISTS`): a crash between a step and its record runs it again.
-pub(super) async fn migrate_source(
+pub(super) async fn run_source_steps(
     connection: &mut MySqlConnection,
     source: &SourceName,
     done: u32,
-) -> Result<()> {
+) -> Result<u32> {
     let tables = Tables::of(source);
+    let mut last = done;
     for (step, template) in (1_u32..).zip(PER_SOURCE) {
         if step <= done {
             continue;
@@ -79,11 +93,7 @@ pub(super) async fn migrate_source(
         for statement in template.split("-- next statement") {
             sqlx::query(tables.sql(statement)).execute(&mut *connection).await?;
         }
-        sqlx::query("UPDATE sources SET schema_step = ? WHERE name = ?")
-            .bind(step)
-            .bind(source.as_str())
-            .execute(&mut *connection)
-            .await?;
+        last = step;
     }
-    Ok(())
+    Ok(last)
 }

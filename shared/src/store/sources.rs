@@ -42,21 +42,25 @@ impl Store {
     /// Creates a Source with its tables. `Conflict` on `sources_name` when the name exists, also in
     /// another case, and on `sources_api_key_hash` when another Source has this key.
     ///
-    /// The row comes first and the tables after it (DDL can't join a transaction): when this dies
-    /// between the two, the next start of a scheduler makes the tables.
+    /// The tables come first (DDL can't join a transaction), so that a Source that is there always has
+    /// them: when this ends between the two, empty tables stay, which the next try takes.
     pub async fn create_source(&self, name: &SourceName, api_key_hash: [u8; 32]) -> Result<Source> {
+        if self.source_by_name(name.as_str()).await?.is_some() {
+            return Err(Error::Conflict { constraint: "sources_name".to_owned() });
+        }
         let mut connection = self.pool.acquire().await?;
+        let step = schema::run_source_steps(&mut connection, name, 0).await?;
         let inserted = sqlx::query(
-            "INSERT INTO sources (name, api_key_hash, created, modified)
-             VALUES (?, ?, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))",
+            "INSERT INTO sources (name, api_key_hash, schema_step, created, modified)
+             VALUES (?, ?, ?, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))",
         )
         .bind(name.as_str())
         .bind(&api_key_hash[..])
+        .bind(step)
         .execute(&mut *connection)
         .await?;
         let id = u32::try_from(inserted.last_insert_id())
             .map_err(|_| Error::Inconsistent { table: "sources", column: "id" })?;
-        schema::migrate_source(&mut connection, name, 0).await?;
         Ok(Source { id: SourceId(id), name: name.clone(), paused: false })
     }
 

@@ -1,6 +1,6 @@
 //! Submitting a migration: user, target uid, journal row and outbox row in one transaction.
 
-use time::OffsetDateTime;
+use time::{OffsetDateTime, PrimitiveDateTime, UtcOffset};
 
 use super::{Error, Record, Result, Source, Store, journal, outbox, tables::Tables, users};
 use crate::domain::{
@@ -216,6 +216,12 @@ async fn refuse_known(
     Ok(())
 }
 
+/// As the database keeps it, in UTC. Bound as it is, a time would go as a TIMESTAMP, which ends in 2038.
+fn database_time(time: OffsetDateTime) -> PrimitiveDateTime {
+    let time = time.to_offset(UtcOffset::UTC);
+    PrimitiveDateTime::new(time.date(), time.time())
+}
+
 async fn insert_row(
     tx: &mut sqlx::MySqlConnection,
     tables: &Tables,
@@ -232,7 +238,7 @@ async fn insert_row(
     .bind(user.target.0)
     .bind(submission.phase.as_str())
     .bind(submission.priority)
-    .bind(submission.not_before)
+    .bind(submission.not_before.map(database_time))
     .bind(submission.force)
     .execute(tx)
     .await?;
