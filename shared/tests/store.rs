@@ -54,6 +54,7 @@ fn success() -> Finish {
         status: Status::Success,
         details: json!([{ "dsync": { "success": true } }]),
         counts: Counts { sync_message_count: Some(150), ..Counts::default() },
+        verification: None,
         attempt: 1,
     }
 }

@@ -10,3 +10,4 @@ pub mod process;
 pub mod registration;
 pub mod runtime;
 pub mod settings;
+pub mod tools;

@@ -18,7 +18,8 @@ use dmf_worker::{
     process::guard,
     registration::{self, StateDir},
     runtime::Runtime,
-    settings::Settings,
+    settings::{CommandSettings, Settings},
+    tools::{self, CommandTool, Tool},
 };
 use tokio::sync::Notify;
 
@@ -27,8 +28,11 @@ use tokio::sync::Notify;
 #[command(version)]
 struct Arguments {
     /// A settings file (YAML); may be given more than once, later files win.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     config: Vec<PathBuf>,
+    /// Without one, the worker runs.
+    #[command(subcommand)]
+    tool: Option<Tool>,
 }
 
 fn main() -> ExitCode {
@@ -37,12 +41,19 @@ fn main() -> ExitCode {
         return code;
     }
     let arguments = Arguments::parse();
+    if let Some(Tool::Judge(judge)) = &arguments.tool {
+        return answer(tools::judge_files(judge).map(|judgement| serde_json::json!(judgement).to_string()));
+    }
+    if let Some(Tool::Command(CommandTool::Render(render))) = &arguments.tool {
+        return match CommandSettings::load(&arguments.config, Environment::from_process()) {
+            Ok(settings) => answer(tools::render(render, &settings).map(|argv| argv.join("\n"))),
+            Err(errors) => wrong_settings(&errors),
+        };
+    }
     let (settings, warnings) = match Settings::load(&arguments.config, Environment::from_process()) {
         Ok(loaded) => loaded,
         Err(errors) => {
-            // Logging is not set up: it is told by the settings that are wrong.
-            let _ = writeln!(std::io::stderr(), "{errors}");
-            return ExitCode::from(config::EXIT_CODE);
+            return wrong_settings(&errors);
         }
     };
     let done = Telemetry::install(settings.telemetry.clone(), Vec::new())
@@ -57,6 +68,27 @@ fn main() -> ExitCode {
         tracing::error!("{error:#}");
         ExitCode::FAILURE
     })
+}
+
+/// Logging is not set up then: it is told by the settings that are wrong.
+fn wrong_settings(errors: &config::Errors) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "{errors}");
+    ExitCode::from(config::EXIT_CODE)
+}
+
+/// Prints the answer of a tool, or what is wrong.
+fn answer(answer: Result<String, tools::Error>) -> ExitCode {
+    let (text, code) = match answer {
+        Ok(text) => (text, ExitCode::SUCCESS),
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "{:#}", anyhow::Error::from(error));
+            return ExitCode::FAILURE;
+        }
+    };
+    match writeln!(std::io::stdout(), "{text}") {
+        Ok(()) => code,
+        Err(_) => ExitCode::FAILURE,
+    }
 }
 
 #[tokio::main]

@@ -1,9 +1,12 @@
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use dmf_lab::Lab;
 
 use crate::binaries::Binaries;
-use crate::fleet::{Fleet, SOURCE};
-use crate::settings::WorkerOptions;
+use crate::faults::StoreLinks;
+use crate::fleet::{Fleet, Parts, SOURCE};
+use crate::settings::{LeaseSecs, WorkerOptions};
 
 /// How large a fleet is. Made by [`Fleet::builder`].
 #[derive(Debug, Clone)]
@@ -13,12 +16,15 @@ pub struct Builder {
     workers: usize,
     started_workers: Option<usize>,
     options: WorkerOptions,
+    lease: Option<LeaseSecs>,
+    is_isolated: bool,
+    extra: String,
 }
 
 impl Default for Builder {
     fn default() -> Self {
         let options = WorkerOptions { threads: 4, grace_secs: 20 };
-        Self { schedulers: 1, workers: 1, started_workers: None, options }
+        Self { schedulers: 1, workers: 1, started_workers: None, options, lease: None, is_isolated: false, extra: String::new() }
     }
 }
 
@@ -53,6 +59,24 @@ impl Builder {
         self
     }
 
+    /// Other times of the leases, for schedulers and workers alike.
+    pub fn lease(mut self, times: LeaseSecs) -> Self {
+        self.lease = Some(times);
+        self
+    }
+
+    /// Puts a proxy before each store for every process alone, see [`Fleet::links`].
+    pub fn isolated(mut self) -> Self {
+        self.is_isolated = true;
+        self
+    }
+
+    /// Adds settings, as YAML, to those of all workers.
+    pub fn worker_settings(mut self, yaml: &str) -> Self {
+        self.extra.push_str(yaml);
+        self
+    }
+
     /// Starts the fleet, runs `test` on it, stops it in order and looks for what should not be left: leases,
     /// connections, workers that don't end well.
     ///
@@ -74,8 +98,27 @@ impl Builder {
     pub async fn start(self, binaries: &Binaries) -> Result<Fleet> {
         let lab =
             Lab::builder().mariadb().redis().source(SOURCE).target(dmf_lab::Storage::Mdbox).start().await?;
-        let fleet = Fleet::prepare(lab, binaries, self.schedulers, self.workers, self.options)?;
+        let links = if self.is_isolated { self.open_links(&lab).await? } else { BTreeMap::new() };
+        let parts = Parts {
+            schedulers: self.schedulers,
+            workers: self.workers,
+            options: self.options,
+            lease: self.lease,
+            links,
+            extra: self.extra,
+        };
+        let fleet = Fleet::prepare(lab, binaries, parts)?;
         fleet.start(self.started_workers.unwrap_or(self.workers)).await?;
         Ok(fleet)
+    }
+
+    async fn open_links(&self, lab: &Lab) -> Result<BTreeMap<String, StoreLinks>> {
+        let schedulers = (1..=self.schedulers).map(|number| format!("scheduler-{number}"));
+        let workers = (1..=self.workers).map(|number| format!("worker-{number}"));
+        let mut links = BTreeMap::new();
+        for name in schedulers.chain(workers) {
+            links.insert(name, StoreLinks::open(lab).await?);
+        }
+        Ok(links)
     }
 }

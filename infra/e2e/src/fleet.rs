@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -13,8 +14,9 @@ use crate::binaries::Binaries;
 use crate::builder::Builder;
 use crate::customer::Customer;
 use crate::daemon::Daemon;
+use crate::faults::StoreLinks;
 use crate::host::SourceHost;
-use crate::settings::{self, TARGET, WorkerOptions};
+use crate::settings::{self, LeaseSecs, Surroundings, TARGET, WorkerOptions};
 
 /// Name of the one source Dovecot in the lab.
 pub(crate) const SOURCE: &str = "old";
@@ -32,7 +34,33 @@ pub struct Fleet {
     /// Keeps other labs off the schedulers' ports, also while a scheduler is stopped.
     _ports: Vec<Port>,
     last_address: AtomicU8,
+    /// What each process reaches its stores by, where they are isolated from each other.
+    links: BTreeMap<String, StoreLinks>,
     lab: Arc<Lab>,
+}
+
+/// What a fleet is made of.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) schedulers: usize,
+    pub(crate) workers: usize,
+    pub(crate) options: WorkerOptions,
+    pub(crate) lease: Option<LeaseSecs>,
+    pub(crate) links: BTreeMap<String, StoreLinks>,
+    /// Further settings of all workers.
+    pub(crate) extra: String,
+}
+
+impl Parts {
+    fn surroundings(&self, lab: &Lab, process: &str) -> Surroundings<'_> {
+        let link = self.links.get(process);
+        Surroundings {
+            mariadb: link.map_or_else(|| lab.mariadb().addr(), |link| link.mariadb.addr()),
+            redis: link.map_or_else(|| lab.redis().addr(), |link| link.redis.addr()),
+            lease: self.lease,
+            extra: &self.extra,
+        }
+    }
 }
 
 impl Fleet {
@@ -42,33 +70,32 @@ impl Fleet {
     }
 
     /// Writes all settings; nothing is started.
-    pub(crate) fn prepare(
-        lab: Lab,
-        binaries: &Binaries,
-        schedulers: usize,
-        workers: usize,
-        options: WorkerOptions,
-    ) -> Result<Self> {
+    pub(crate) fn prepare(lab: Lab, binaries: &Binaries, parts: Parts) -> Result<Self> {
         let lab = Arc::new(lab);
         let dir = lab.dir().join("fleet");
         std::fs::create_dir_all(&dir)?;
-        let ports = (0..schedulers).map(|_| Port::reserve()).collect::<dmf_lab::Result<Vec<_>>>()?;
+        let ports = (0..parts.schedulers).map(|_| Port::reserve()).collect::<dmf_lab::Result<Vec<_>>>()?;
         let daemon =
             |name: String, program, settings| Daemon::new(Arc::clone(&lab), &name, program, settings);
         let make_scheduler = |(number, port): (usize, &Port)| {
-            let settings = settings::write_scheduler(&lab, &dir, number, port.number())?;
-            Ok(daemon(format!("scheduler-{number}"), binaries.scheduler(), settings))
+            let name = format!("scheduler-{number}");
+            let around = parts.surroundings(&lab, &name);
+            let settings = settings::write_scheduler(&lab, &dir, number, port.number(), &around)?;
+            Ok(daemon(name, binaries.scheduler(), settings))
         };
         let make_worker = |number: usize| {
-            let settings = settings::write_worker(&lab, &dir, number, options)?;
-            Ok(daemon(format!("worker-{number}"), binaries.worker(), settings))
+            let name = format!("worker-{number}");
+            let around = parts.surroundings(&lab, &name);
+            let settings = settings::write_worker(&lab, &dir, number, parts.options, &around)?;
+            Ok(daemon(name, binaries.worker(), settings))
         };
         Ok(Self {
             schedulers: (1..).zip(&ports).map(make_scheduler).collect::<Result<_>>()?,
-            workers: (1..=workers).map(make_worker).collect::<Result<_>>()?,
+            workers: (1..=parts.workers).map(make_worker).collect::<Result<_>>()?,
             api: Api::new(ports.iter().map(Port::number))?,
             _ports: ports,
             last_address: AtomicU8::new(1),
+            links: parts.links,
             lab,
         })
     }
@@ -140,6 +167,16 @@ impl Fleet {
     /// The worker processes.
     pub fn workers(&self) -> &[Daemon] {
         &self.workers
+    }
+
+    /// What a scheduler or worker reaches its stores by.
+    ///
+    /// # Panics
+    /// When the fleet was not built with [`Builder::isolated`].
+    #[track_caller]
+    pub fn links(&self, daemon: &Daemon) -> &StoreLinks {
+        let Some(links) = self.links.get(daemon.name()) else { panic!("this fleet's stores are not isolated") };
+        links
     }
 
     /// The source Dovecot behind all source hosts.

@@ -34,6 +34,8 @@ mod customer;
 mod daemon;
 /// The demo: twenty users moved in front of your eyes.
 pub mod demo;
+/// Faults of processes, stores and lines, and what must hold in spite of them.
+pub mod faults;
 mod fleet;
 mod host;
 mod settings;
@@ -45,3 +47,4 @@ pub use customer::Customer;
 pub use daemon::Daemon;
 pub use fleet::Fleet;
 pub use host::SourceHost;
+pub use settings::LeaseSecs;

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
+use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -21,6 +22,53 @@ const DATABASE: &str = "migration";
 pub(crate) struct WorkerOptions {
     pub(crate) threads: u32,
     pub(crate) grace_secs: u32,
+}
+
+/// Times of the lease protocol, in seconds: the same for every process of a fleet.
+#[derive(Debug, Clone, Copy)]
+pub struct LeaseSecs {
+    /// Between two heartbeats of a worker.
+    pub heartbeat: u32,
+    /// From the sending of a confirmed heartbeat to the end of the children.
+    pub deadline: u32,
+    /// How long a lease is seen silent before it is reaped.
+    pub silence: u32,
+    /// Between two looks of the reaper.
+    pub poll: u32,
+}
+
+impl LeaseSecs {
+    /// The shortest that the settings allow with some room, so that a loss is seen within seconds.
+    pub const FAST: Self = Self { heartbeat: 1, deadline: 4, silence: 6, poll: 1 };
+
+    /// As settings. A store that can't be reached is given up as fast as leases are short.
+    fn lines(self) -> String {
+        let Self { heartbeat, deadline, silence, poll } = self;
+        format!(
+            "dmf.lease:
+  heartbeat: {heartbeat}s
+  deadline: {deadline}s
+  silence: {silence}s
+  poll: {poll}s
+  max-losses: 3
+datasources.default.connection-timeout: 2000
+redis.timeout: 1s
+"
+        )
+    }
+}
+
+/// What one process is told besides its own name.
+#[derive(Debug)]
+pub(crate) struct Surroundings<'a> {
+    /// Where it finds MariaDB.
+    pub(crate) mariadb: SocketAddr,
+    /// Where it finds Redis.
+    pub(crate) redis: SocketAddr,
+    /// Times of the leases; `None` for those of most tests.
+    pub(crate) lease: Option<LeaseSecs>,
+    /// Further settings, as YAML.
+    pub(crate) extra: &'a str,
 }
 
 /// A file that only its owner reads.
@@ -45,19 +93,18 @@ fn storage_key(dir: &Path) -> Result<PathBuf> {
 }
 
 /// What schedulers and workers share.
-fn stores(lab: &Lab, dir: &Path) -> Result<String> {
-    let database = lab.mariadb();
-    let url = database.jdbc_url(DATABASE);
-    let (user, password) = (database.user(), database.password());
-    let (redis, key) = (lab.redis().url(), storage_key(dir)?);
+fn stores(lab: &Lab, dir: &Path, surroundings: &Surroundings<'_>) -> Result<String> {
+    let Surroundings { mariadb, redis, .. } = surroundings;
+    let (user, password) = (lab.mariadb().user(), lab.mariadb().password());
+    let key = storage_key(dir)?;
     Ok(format!(
         "datasources:
   default:
-    url: {url}?createDatabaseIfNotExist=true
+    url: jdbc:mariadb://{mariadb}/{DATABASE}?createDatabaseIfNotExist=true
     username: {user}
     password: {password}
 redis:
-  url: {redis}
+  url: redis://{redis}/
 dmf.crypto.storage-key:
   alias: lab
   file: {key}
@@ -67,7 +114,14 @@ dmf.crypto.storage-key:
 }
 
 /// Writes `scheduler-N.yml`.
-pub(crate) fn write_scheduler(lab: &Lab, dir: &Path, number: usize, port: u16) -> Result<PathBuf> {
+pub(crate) fn write_scheduler(
+    lab: &Lab,
+    dir: &Path,
+    number: usize,
+    port: u16,
+    surroundings: &Surroundings<'_>,
+) -> Result<PathBuf> {
+    let lease = surroundings.lease.map(LeaseSecs::lines).unwrap_or_default();
     let text = format!(
         "micronaut.server:
   host: 127.0.0.1
@@ -75,24 +129,29 @@ pub(crate) fn write_scheduler(lab: &Lab, dir: &Path, number: usize, port: u16) -
 http.admin:
   username: {ADMIN}
   password: {ADMIN_PASSWORD}
-{stores}",
-        stores = stores(lab, dir)?
+{stores}{lease}",
+        stores = stores(lab, dir, surroundings)?
     );
     write(dir, &format!("scheduler-{number}"), &text)
 }
 
 /// Writes `worker-N.yml`. Leases beat faster than in production, so that tests need not wait for them.
-pub(crate) fn write_worker(lab: &Lab, dir: &Path, number: usize, options: WorkerOptions) -> Result<PathBuf> {
+pub(crate) fn write_worker(
+    lab: &Lab,
+    dir: &Path,
+    number: usize,
+    options: WorkerOptions,
+    surroundings: &Surroundings<'_>,
+) -> Result<PathBuf> {
+    let beat = || "dmf.lease:\n  heartbeat: 1s\n  deadline: 15s\n".to_owned();
+    let lease = surroundings.lease.map_or_else(beat, LeaseSecs::lines);
     let WorkerOptions { threads, grace_secs } = options;
     let target = lab.target();
     let doveadm = dmf_lab::programs::DOVEADM.locate()?;
     let user = target.mail_user().map(|user| format!("  user: {user}\n")).unwrap_or_default();
     let state = dir.join(format!("worker-{number}.state"));
     let text = format!(
-        "{stores}dmf.lease:
-  heartbeat: 1s
-  deadline: 15s
-dmf.worker:
+        "{stores}{lease}dmf.worker:
   identity:
     target: {TARGET}
     name: worker-{number}
@@ -105,8 +164,9 @@ dmf.worker:
 dmf.doveadm:
   path: {doveadm}
   config: {conf}
-{user}",
-        stores = stores(lab, dir)?,
+{user}{extra}",
+        stores = stores(lab, dir, surroundings)?,
+        extra = surroundings.extra,
         state = state.display(),
         doveadm = doveadm.display(),
         conf = target.conf_path().display(),

@@ -6,19 +6,25 @@ mod paths;
 #[path = "architecture/rules.rs"]
 mod rules;
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use rules::forbidden;
 
 const PRODUCT: [&str; 3] = ["shared", "scheduler", "worker"];
 
-fn sources(dir: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
-    entries
-        .flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] })
-        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
-        .collect()
+/// All Rust files below a directory.
+fn sources(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            files.append(&mut sources(&path)?);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    Ok(files)
 }
 
 #[test]
@@ -26,7 +32,7 @@ fn no_arrow_points_the_wrong_way() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
     let (mut files, mut faults) = (0, Vec::new());
     for part in PRODUCT {
-        for path in sources(&root.join(part).join("src")) {
+        for path in sources(&root.join(part).join("src")).unwrap() {
             let name = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
             faults.extend(forbidden(&name, &fs::read_to_string(&path).unwrap()));
             files += 1;

@@ -200,6 +200,14 @@ impl Fields {
         given.value()
     }
 
+    /// The value of a field that can be changed but not cleared; notes a null.
+    pub fn kept<T>(&mut self, field: &'static str, given: Given<T>) -> Option<T> {
+        if matches!(given, Given::Null) {
+            self.refuse(field, "can't be null");
+        }
+        given.value()
+    }
+
     /// What `complete` makes of the fields, unless something was wrong: then 400 with all of it, unknown
     /// fields included. `complete` gives `None` only when a required field is missing.
     pub fn finish<T>(mut self, complete: impl FnOnce() -> Option<T>) -> Result<T> {

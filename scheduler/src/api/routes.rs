@@ -45,18 +45,34 @@ pub fn routes() -> Vec<Route> {
         get(Admin, "/dmf/admin/api/v2/sources", sources::list::list),
         post(Admin, "/dmf/admin/api/v2/sources", sources::create::create),
         get(Admin, "/dmf/admin/api/v2/sources/{source}", sources::read::read),
+        put(Admin, "/dmf/admin/api/v2/sources/{source}/pause", sources::pause::pause),
+        put(Admin, "/dmf/admin/api/v2/sources/{source}/resume", sources::pause::resume),
         get(Admin, "/dmf/admin/api/v2/sources/{source}/sourcehosts", sourcehosts::list::list),
         post(Admin, "/dmf/admin/api/v2/sources/{source}/sourcehosts", sourcehosts::create::create),
         get(Admin, "/dmf/admin/api/v2/sources/{source}/sourcehosts/{host}", sourcehosts::read::read),
+        put(Admin, "/dmf/admin/api/v2/sources/{source}/sourcehosts/{host}", sourcehosts::update::update),
+        put(Admin, "/dmf/admin/api/v2/sources/{source}/sourcehosts/{host}/pause", sourcehosts::pause::pause),
+        put(Admin, "/dmf/admin/api/v2/sources/{source}/sourcehosts/{host}/resume", sourcehosts::pause::resume),
         get(Admin, "/dmf/admin/api/v2/targets", targets::list::list),
         post(Admin, "/dmf/admin/api/v2/targets", targets::create::create),
         get(Admin, "/dmf/admin/api/v2/targets/{target}", targets::read::read),
         get(Admin, "/dmf/admin/api/v2/targets/{target}/backends", backends::list::of_target),
         get(Admin, "/dmf/admin/api/v2/targets/{target}/backends/{name}", backends::read::read),
+        put(Admin, "/dmf/admin/api/v2/targets/{target}/backends/{name}", backends::update::update),
+        delete(Admin, "/dmf/admin/api/v2/targets/{target}/backends/{name}", backends::delete::delete),
+        put(Admin, "/dmf/admin/api/v2/targets/{target}/backends/{name}/start", backends::order::start),
+        put(Admin, "/dmf/admin/api/v2/targets/{target}/backends/{name}/pause", backends::order::pause),
+        put(Admin, "/dmf/admin/api/v2/targets/{target}/backends/{name}/stop", backends::order::stop),
         get(Admin, "/dmf/admin/api/v2/backends", backends::list::all),
         post(Customer, "/dmf/api/v2/users/migrations", migrations::submit::submit),
         get(Customer, "/dmf/api/v2/users/{source_uid}/migrations", migrations::history::history),
         get(Customer, "/dmf/api/v2/users/{source_uid}/migrations/latest", migrations::latest::latest),
+        post(Customer, "/dmf/api/v2/users/{source_uid}/migrations/latest/cancel", migrations::cancel::cancel),
+        put(
+            Customer,
+            "/dmf/api/v2/users/{source_uid}/migrations/latest/priority",
+            migrations::prioritize::prioritize,
+        ),
         get(Customer, "/dmf/api/v2/users/{source_uid}/migrations/{id}", migrations::read::read),
         put(
             Customer,
@@ -88,4 +104,8 @@ fn post<H: Handler<T, App>, T: 'static>(access: Access, path: &'static str, hand
 
 fn put<H: Handler<T, App>, T: 'static>(access: Access, path: &'static str, handler: H) -> Route {
     Route { method: Method::PUT, path, access, handler: routing::put(handler) }
+}
+
+fn delete<H: Handler<T, App>, T: 'static>(access: Access, path: &'static str, handler: H) -> Route {
+    Route { method: Method::DELETE, path, access, handler: routing::delete(handler) }
 }

@@ -85,6 +85,82 @@ fn rows() -> Vec<Row> {
             200,
         ),
         row(Admin, "GET", "/dmf/admin/api/v2/backends", "/dmf/admin/api/v2/backends", 200),
+        row(
+            Admin,
+            "PUT",
+            "/dmf/admin/api/v2/sources/{source}/pause",
+            "/dmf/admin/api/v2/sources/CustomerX/pause",
+            200,
+        ),
+        row(
+            Admin,
+            "PUT",
+            "/dmf/admin/api/v2/sources/{source}/resume",
+            "/dmf/admin/api/v2/sources/CustomerX/resume",
+            200,
+        ),
+        Row {
+            body: json!({ "maxConnections": 3 }),
+            ..row(
+                Admin,
+                "PUT",
+                "/dmf/admin/api/v2/sources/{source}/sourcehosts/{host}",
+                "/dmf/admin/api/v2/sources/CustomerX/sourcehosts/imap.host.1",
+                200,
+            )
+        },
+        row(
+            Admin,
+            "PUT",
+            "/dmf/admin/api/v2/sources/{source}/sourcehosts/{host}/pause",
+            "/dmf/admin/api/v2/sources/CustomerX/sourcehosts/imap.host.1/pause",
+            200,
+        ),
+        row(
+            Admin,
+            "PUT",
+            "/dmf/admin/api/v2/sources/{source}/sourcehosts/{host}/resume",
+            "/dmf/admin/api/v2/sources/CustomerX/sourcehosts/imap.host.1/resume",
+            200,
+        ),
+        Row {
+            body: json!({ "maxThreads": 3 }),
+            ..row(
+                Admin,
+                "PUT",
+                "/dmf/admin/api/v2/targets/{target}/backends/{name}",
+                "/dmf/admin/api/v2/targets/default/backends/worker-1",
+                200,
+            )
+        },
+        row(
+            Admin,
+            "PUT",
+            "/dmf/admin/api/v2/targets/{target}/backends/{name}/start",
+            "/dmf/admin/api/v2/targets/default/backends/worker-1/start",
+            200,
+        ),
+        row(
+            Admin,
+            "PUT",
+            "/dmf/admin/api/v2/targets/{target}/backends/{name}/pause",
+            "/dmf/admin/api/v2/targets/default/backends/worker-1/pause",
+            200,
+        ),
+        row(
+            Admin,
+            "PUT",
+            "/dmf/admin/api/v2/targets/{target}/backends/{name}/stop",
+            "/dmf/admin/api/v2/targets/default/backends/worker-1/stop",
+            200,
+        ),
+        row(
+            Admin,
+            "DELETE",
+            "/dmf/admin/api/v2/targets/{target}/backends/{name}",
+            "/dmf/admin/api/v2/targets/default/backends/worker-1",
+            409,
+        ),
         Row {
             body: first("bob"),
             ..row(Customer, "POST", "/dmf/api/v2/users/migrations", "/dmf/api/v2/users/migrations", 201)
@@ -116,6 +192,23 @@ fn rows() -> Vec<Row> {
             "/dmf/api/v2/users/{source_uid}/migrations/close/latest/as/{status}",
             "/dmf/api/v2/users/alice/migrations/close/latest/as/ABORTED",
             200,
+        ),
+        Row {
+            body: json!({ "priority": true }),
+            ..row(
+                Customer,
+                "PUT",
+                "/dmf/api/v2/users/{source_uid}/migrations/latest/priority",
+                "/dmf/api/v2/users/bob/migrations/latest/priority",
+                200,
+            )
+        },
+        row(
+            Customer,
+            "POST",
+            "/dmf/api/v2/users/{source_uid}/migrations/latest/cancel",
+            "/dmf/api/v2/users/bob/migrations/latest/cancel",
+            202,
         ),
     ]
 }
@@ -186,8 +279,11 @@ async fn one_source_does_not_see_the_users_of_another() {
         ("GET", "/dmf/api/v2/users/alice/migrations/latest"),
         ("GET", "/dmf/api/v2/users/alice/migrations/1"),
         ("PUT", "/dmf/api/v2/users/alice/migrations/close/latest/as/ABORTED"),
+        ("PUT", "/dmf/api/v2/users/alice/migrations/latest/priority"),
+        ("POST", "/dmf/api/v2/users/alice/migrations/latest/cancel"),
     ] {
-        let call = with_json(request(method, path).header(KEY_HEADER, key), &Value::Null);
+        let body = if path.ends_with("priority") { json!({ "priority": true }) } else { Value::Null };
+        let call = with_json(request(method, path).header(KEY_HEADER, key), &body);
         assert_eq!(api.send(call).await.errors(404), ["User not found"], "{method} {path}");
     }
     let mut body = first("eve");

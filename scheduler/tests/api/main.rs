@@ -7,6 +7,7 @@ mod body;
 mod errors;
 mod health;
 mod migrations;
+mod orders;
 mod outage;
 mod passwords;
 mod random;

@@ -1,26 +1,12 @@
 //! Records: what they show over the life of a migration, and how an operator closes one.
 
 use dmf_shared::{
-    domain::{
-        ids::{JobId, JournalId},
-        migration::Status,
-    },
-    store::{ClaimRequest, Claimed, Counts, Decision, Finish, Finished, Source},
+    domain::migration::Status,
+    store::{Counts, Finish, Finished},
 };
 use serde_json::{Value, json};
 
 use crate::support::{Api, without_times};
-
-/// Claims this migration for a worker, as the worker does.
-async fn claim(api: &Api, source: &Source, record: &Value) -> Claimed {
-    let holder = api.register_worker().await;
-    let job = JobId { source: source.id, journal: JournalId(record["id"].as_u64().unwrap()) };
-    let host = api.app.store.sourcehosts(source.id, None).await.unwrap()[0].host.id;
-    match api.app.store.claim(&holder, &[ClaimRequest { job, host }]).await.unwrap().pop() {
-        Some(Decision::Granted(claimed)) => *claimed,
-        other => panic!("{other:?}"),
-    }
-}
 
 async fn close(api: &Api, uid: &str, status: &str) -> crate::support::Answer {
     api.customer("PUT", &format!("/users/{uid}/migrations/close/latest/as/{status}"), Value::Null).await
@@ -31,7 +17,7 @@ async fn a_record_shows_who_runs_it_and_then_what_came_of_it() {
     let api = Api::start().await;
     let source = api.furnish().await;
     let record = api.submit("alice").await;
-    let claimed = claim(&api, &source, &record).await;
+    let claimed = api.claim(&source, &record).await;
     let running = api.customer("GET", "/users/alice/migrations/latest", Value::Null).await.expect(200);
     assert_eq!(
         without_times(running),
@@ -64,6 +50,7 @@ async fn a_record_shows_who_runs_it_and_then_what_came_of_it() {
             sync_speed: Some(1244),
         },
         attempt: 1,
+        verification: None,
     };
     let finished = api.app.store.finish(&source, claimed.job, claimed.epoch, &finish).await.unwrap();
     assert_eq!(finished, Finished::Recorded);
@@ -114,9 +101,9 @@ async fn an_operator_closes_a_waiting_or_running_migration_once() {
         assert_eq!(again.errors(409), [format!("migration {id} has ended already: {status}")]);
     }
     let record = api.submit("e").await;
-    let claimed = claim(&api, &source, &record).await;
+    let claimed = api.claim(&source, &record).await;
     assert_eq!(close(&api, "e", "ABORTED").await.expect(200)["status"], "ABORTED");
-    let late = Finish { status: Status::Success, details: json!([]), counts: Counts::default(), attempt: 1 };
+    let late = Finish { status: Status::Success, details: json!([]), counts: Counts::default(), attempt: 1, verification: None };
     let finished = api.app.store.finish(&source, claimed.job, claimed.epoch, &late).await.unwrap();
     assert_eq!(finished, Finished::Superseded);
 }

@@ -15,8 +15,11 @@ use dmf_scheduler::{
 };
 use dmf_shared::{
     config::{Environment, Sources},
+    domain::ids::{JobId, JournalId},
     queue::Queue,
-    store::{BackendState, Holder, Options, Registration, Source, Store},
+    store::{
+        BackendState, ClaimRequest, Claimed, Decision, Holder, Options, Registration, Source, Store,
+    },
 };
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
@@ -167,6 +170,23 @@ impl Api {
         };
         let backend = self.app.store.register_backend(&registration).await.unwrap();
         Holder { backend: backend.id, incarnation: backend.incarnation, name: "default/worker-1".to_owned() }
+    }
+
+    /// Claims this migration for `worker-1`, as the worker does.
+    pub(crate) async fn claim(&self, source: &Source, record: &Value) -> Claimed {
+        match self.try_claim(source, record).await {
+            Decision::Granted(claimed) => *claimed,
+            other @ Decision::Refused(..) => panic!("{other:?}"),
+        }
+    }
+
+    /// What the claim of this migration for `worker-1` brings.
+    pub(crate) async fn try_claim(&self, source: &Source, record: &Value) -> Decision {
+        let holder = self.register_worker().await;
+        let job = JobId { source: source.id, journal: JournalId(record["id"].as_u64().unwrap()) };
+        let host = self.app.store.sourcehosts(source.id, None).await.unwrap()[0].host.id;
+        let decisions = self.app.store.claim(&holder, &[ClaimRequest { job, host }]).await;
+        decisions.unwrap().pop().unwrap()
     }
 }
 

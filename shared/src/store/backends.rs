@@ -244,4 +244,20 @@ impl Store {
         })
         .transpose()
     }
+
+    /// Deletes a backend that was seen dead. `false`, and nothing deleted, when it has beaten since, or
+    /// holds leases: their children may live, and the reaper has not taken them back yet.
+    pub async fn delete_backend(&self, seen: &Backend) -> Result<bool> {
+        let deleted = sqlx::query(
+            "DELETE FROM backends WHERE id = ? AND incarnation = ? AND beat = ?
+                 AND NOT EXISTS (SELECT 1 FROM leases WHERE backend_id = ?)",
+        )
+        .bind(seen.id.0)
+        .bind(seen.incarnation)
+        .bind(seen.beat)
+        .bind(seen.id.0)
+        .execute(&self.pool)
+        .await?;
+        Ok(deleted.rows_affected() == 1)
+    }
 }

@@ -37,6 +37,8 @@ pub struct Finish {
     pub details: Value,
     /// The numbers.
     pub counts: Counts,
+    /// Report of the comparison of source and target.
+    pub verification: Option<Value>,
     /// Attempts of the sync command, those of earlier claims included.
     pub attempt: u32,
 }
@@ -96,7 +98,7 @@ impl Store {
             "UPDATE {journal} SET status = ?, stopped = UTC_TIMESTAMP(3), modified = UTC_TIMESTAMP(3),
                  details = ?, attempt = ?, target_message_count = ?, target_mailbox_size = ?,
                  source_message_count = ?, source_mailbox_size = ?, expunged_message_count = ?,
-                 sync_message_count = ?, sync_speed = ?
+                 sync_message_count = ?, sync_speed = ?, verification = ?
              WHERE id = ? AND epoch = ? AND status = 'SYNC'",
         ))
         .bind(finish.status.as_str())
@@ -109,6 +111,7 @@ impl Store {
         .bind(counts.expunged_message_count)
         .bind(counts.sync_message_count)
         .bind(counts.sync_speed)
+        .bind(finish.verification.as_ref().map(Value::to_string))
         .bind(job.journal.0)
         .bind(epoch.0)
         .execute(&mut *tx)

@@ -16,12 +16,14 @@ mod leases;
 mod options;
 mod orders;
 mod outbox;
+mod priority;
 mod reap;
 mod schema;
 mod sourcehosts;
 mod sources;
 mod submit;
 mod tables;
+mod target_state;
 mod targets;
 mod users;
 
@@ -40,10 +42,12 @@ pub use leases::{HeldLease, Wanted};
 pub use options::Options;
 pub use orders::Cancelled;
 pub use outbox::{Batch, HostRow, JobRow, LeaseRef};
+pub use priority::Prioritized;
 pub use reap::{LeaseBeat, Reaped};
-pub use sourcehosts::{HostView, NewSourcehost, Sourcehost};
+pub use sourcehosts::{HostView, NewSourcehost, Sourcehost, SourcehostChange};
 pub use sources::{Source, SourceView};
 pub use submit::{Submission, SubmitError, Submitted, UserFields};
+pub use target_state::TargetState;
 pub use targets::Target;
 
 /// MariaDB behind a pool of connections. Cheap to clone.

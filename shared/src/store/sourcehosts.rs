@@ -28,6 +28,23 @@ pub struct NewSourcehost {
     pub status_command: Option<Command>,
 }
 
+/// What the admin changes. `None` leaves a value as it is, `Some(None)` clears it.
+#[derive(Debug, Clone, Default)]
+pub struct SourcehostChange {
+    /// IMAP port.
+    pub port: Option<Option<u16>>,
+    /// Most migrations at a time, over the whole fleet.
+    pub max_connections: Option<u32>,
+    /// How many of them are kept for priority migrations.
+    pub reserved_for_priority: Option<u32>,
+    /// The command of `PRE_SYNC`.
+    pub migration_command1: Option<Command>,
+    /// The command of CUTOVER.
+    pub migration_command2: Option<Option<Command>>,
+    /// Counts the mailbox on the source.
+    pub status_command: Option<Option<Command>>,
+}
+
 /// A source host as it is stored.
 #[derive(Debug, Clone)]
 pub struct Sourcehost {
@@ -142,5 +159,42 @@ impl Store {
                 Ok(HostView { host: Sourcehost::from_row(row)?, connections_in_use: in_use.unsigned_abs() })
             })
             .collect()
+    }
+
+    /// Changes a source host. A lower limit drains: nothing is killed. `false`, and nothing changed, when
+    /// the reservation would not stay below the limit, or the host is gone.
+    pub async fn update_sourcehost(&self, host: HostId, change: &SourcehostChange) -> Result<bool> {
+        let mut statement =
+            sqlx::QueryBuilder::<sqlx::MySql>::new("UPDATE sourcehosts SET modified = UTC_TIMESTAMP(3)");
+        if let Some(port) = change.port {
+            statement.push(", port = ").push_bind(port);
+        }
+        if let Some(command) = &change.migration_command1 {
+            statement.push(", migration_command1 = ").push_bind(encode_command(command));
+        }
+        if let Some(command) = &change.migration_command2 {
+            statement.push(", migration_command2 = ").push_bind(command.as_ref().map(encode_command));
+        }
+        if let Some(command) = &change.status_command {
+            statement.push(", status_command = ").push_bind(command.as_ref().map(encode_command));
+        }
+        if let Some(limit) = change.max_connections {
+            statement.push(", max_connections = ").push_bind(limit);
+        }
+        if let Some(reserved) = change.reserved_for_priority {
+            statement.push(", reserved_for_priority = ").push_bind(reserved);
+        }
+        statement.push(" WHERE id = ").push_bind(host.0);
+        // Both as they will be: another admin may change the other one at the same moment.
+        statement.push(" AND COALESCE(").push_bind(change.reserved_for_priority);
+        statement.push(", reserved_for_priority) < COALESCE(").push_bind(change.max_connections);
+        statement.push(", max_connections)");
+        let mut tx = self.pool.begin().await?;
+        if statement.build().execute(&mut *tx).await?.rows_affected() == 0 {
+            return Ok(false);
+        }
+        outbox::add_host(&mut tx, host).await?;
+        tx.commit().await?;
+        Ok(true)
     }
 }

@@ -53,6 +53,7 @@ pub struct Invocation {
     pub success_code: i32,
     /// Whether a master user logs in for the user.
     pub master_user: bool,
+    shown: Vec<String>,
     display: String,
 }
 
@@ -61,6 +62,17 @@ impl Invocation {
     pub fn display(&self) -> &str {
         &self.display
     }
+
+    /// The same item by item, the program first. Passwords stand where they were written, although they
+    /// go another way.
+    pub fn shown(&self) -> &[String] {
+        &self.shown
+    }
+}
+
+/// The items as one line.
+fn line(items: &[String]) -> String {
+    items.iter().map(|item| quote(item)).collect::<Vec<_>>().join(" ")
 }
 
 /// Builds what is executed, or tells all that is against it.
@@ -98,6 +110,7 @@ fn build_other(command: &RenderedCommand, rules: &Rules) -> Result<Invocation, V
     if !faults.is_empty() {
         return Err(faults);
     }
+    let shown: Vec<String> = command.items().map(Item::shown).collect();
     Ok(Invocation {
         program,
         args: items.collect(),
@@ -105,7 +118,8 @@ fn build_other(command: &RenderedCommand, rules: &Rules) -> Result<Invocation, V
         kind: RunKind::Other,
         success_code: command.success_code,
         master_user: false,
-        display: command.items().map(|item| quote(&item.shown())).collect::<Vec<_>>().join(" "),
+        display: line(&shown),
+        shown,
     })
 }
 
@@ -217,7 +231,7 @@ fn assemble(command: &RenderedCommand, verb: Verb, setup: &DoveadmSetup) -> Resu
         below.iter().flat_map(RenderedLevel::items).map(|item| item.expose().to_owned()).collect();
     shown.extend(tail.iter().cloned());
     args.extend(tail);
-    let display = std::iter::once(&setup.program).chain(&shown).map(|item| quote(item)).collect::<Vec<_>>();
+    shown.insert(0, setup.program.clone());
     Ok(Invocation {
         program: setup.program.clone(),
         kind: kind_of(verb, settings.is_remote()),
@@ -225,7 +239,8 @@ fn assemble(command: &RenderedCommand, verb: Verb, setup: &DoveadmSetup) -> Resu
         stdin_config,
         success_code: command.success_code,
         master_user: settings.has_master_user(),
-        display: display.join(" "),
+        display: line(&shown),
+        shown,
     })
 }
 

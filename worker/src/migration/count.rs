@@ -9,15 +9,25 @@ use super::{
     step::Interrupted,
     until,
 };
-use crate::{doveadm::argv::Invocation, held::Held};
+use crate::{
+    doveadm::{argv::Invocation, status::MailboxStatus},
+    held::Held,
+};
 
-/// What a count found over all mailboxes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Total {
-    /// Mails.
-    pub(super) messages: u64,
-    /// Bytes, with line ends counted as two.
-    pub(super) vsize: u64,
+/// What a count found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Counted(pub(super) Vec<MailboxStatus>);
+
+impl Counted {
+    /// Mails over all mailboxes.
+    pub(super) fn messages(&self) -> u64 {
+        self.0.iter().filter_map(|mailbox| mailbox.messages).fold(0, u64::saturating_add)
+    }
+
+    /// Bytes over all mailboxes, with line ends counted as two.
+    pub(super) fn vsize(&self) -> u64 {
+        self.0.iter().filter_map(|mailbox| mailbox.vsize).fold(0, u64::saturating_add)
+    }
 }
 
 impl Runner {
@@ -29,7 +39,7 @@ impl Runner {
         step: &str,
         deadline: Instant,
         gathered: &mut Gathered,
-    ) -> Result<Option<Total>, Interrupted> {
+    ) -> Result<Option<Counted>, Interrupted> {
         let (started, begun) = (self.clock.now(), Instant::now());
         let timeout = until(deadline, self.settings.sync.count_timeout);
         let ran = self.run_once(held, step, invocation, timeout).await?;
@@ -51,9 +61,6 @@ impl Runner {
             block.set_errors(Some(format!("The count failed{end}. Reason: {why}")), &ran.stderr);
         }
         gathered.details.push(step, block);
-        Ok(ran.judgement.filter(|_| success).map(|judgement| Total {
-            messages: judgement.mailboxes.iter().filter_map(|mailbox| mailbox.messages).sum(),
-            vsize: judgement.mailboxes.iter().filter_map(|mailbox| mailbox.vsize).sum(),
-        }))
+        Ok(ran.judgement.filter(|_| success).map(|judgement| Counted(judgement.mailboxes)))
     }
 }

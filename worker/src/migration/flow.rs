@@ -5,8 +5,9 @@ use tokio::time::Instant;
 
 use super::{
     Ended, Gathered, Runner,
+    count::Counted,
     hooks::{self, HookEnd},
-    plan::Plan,
+    plan::{Plan, Planner},
     step::Interrupted,
     sync::Synced,
 };
@@ -51,7 +52,9 @@ impl Runner {
         gathered: &mut Gathered,
         begun: &mut bool,
     ) -> Result<Status, Interrupted> {
-        let plan = match Plan::make(&self.settings, &self.setup, &held.claimed) {
+        let planned = Planner::new(&self.settings.command, &self.setup, &held.claimed)
+            .and_then(|planner| planner.plan());
+        let plan = match planned {
             Ok(plan) => plan,
             Err(refused) => {
                 gathered.details.push("dsync", refused.block());
@@ -71,36 +74,37 @@ impl Runner {
         Ok(Status::Success)
     }
 
-    /// Counts, copies, counts again.
+    /// Counts, copies, counts again, compares.
     async fn copy(&self, held: &Held, plan: &Plan, gathered: &mut Gathered) -> Result<Synced, Interrupted> {
         let deadline = Instant::now() + self.settings.sync.timeout;
         if self.settings.count.local_pre {
-            self.count(held, &plan.local_count, "count local mailbox pre sync", deadline, gathered).await?;
+            let name = "count local mailbox pre sync";
+            let before = self.count(held, &plan.local_count, name, deadline, gathered).await?;
+            if self.guard_target(held, before.as_ref(), gathered).await? == Synced::No {
+                return Ok(Synced::No);
+            }
         }
         if self.sync(held, &plan.sync, deadline, gathered).await? == Synced::No {
             return Ok(Synced::No);
         }
+        let mut target = None;
         if self.settings.count.local_post {
             let name = "count local mailbox post sync";
-            if let Some(total) = self.count(held, &plan.local_count, name, deadline, gathered).await? {
-                gathered.counts.target_message_count = Some(total.messages);
-                gathered.counts.target_mailbox_size = Some(total.vsize);
-            }
+            target = self.count(held, &plan.local_count, name, deadline, gathered).await?;
+            gathered.counts.target_message_count = target.as_ref().map(Counted::messages);
+            gathered.counts.target_mailbox_size = target.as_ref().map(Counted::vsize);
         }
+        let mut source = None;
         if self.settings.count.remote {
-            let total = match &plan.remote_count {
-                Ok(count) => self.count(held, count, "count remote mailbox", deadline, gathered).await?,
-                Err(refused) => {
-                    gathered.details.push("count remote mailbox", refused.block());
-                    None
-                }
-            };
-            if let Some(total) = total {
-                gathered.counts.source_message_count = Some(total.messages);
-                gathered.counts.source_mailbox_size = Some(total.vsize);
+            let name = "count remote mailbox";
+            match &plan.remote_count {
+                Ok(count) => source = self.count(held, count, name, deadline, gathered).await?,
+                Err(refused) => gathered.details.push(name, refused.block()),
             }
+            gathered.counts.source_message_count = source.as_ref().map(Counted::messages);
+            gathered.counts.source_mailbox_size = source.as_ref().map(Counted::vsize);
         }
-        Ok(Synced::Yes)
+        Ok(self.verify(held, source.as_ref(), target.as_ref(), gathered))
     }
 }
 

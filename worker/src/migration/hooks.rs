@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Gathered, Runner,
     details::{Block, exit_text},
-    plan,
+    plan::Planner,
     step::{Interrupted, Ran},
 };
 use crate::{
@@ -84,7 +84,7 @@ impl Runner {
                         ?kind,
                         "a hook waits for the database"
                     );
-                    self.pause(held, super::HOOK_PAUSE).await?;
+                    self.pause(held, super::DATABASE_PAUSE).await?;
                 }
             }
         }
@@ -99,7 +99,9 @@ impl Runner {
     ) -> Result<HookEnd, Interrupted> {
         let Some(command) = self.hook_command(held, kind) else { return Ok(HookEnd::Done) };
         let step = kind.step();
-        let (invocation, password) = match plan::hook(&self.settings, &self.setup, &held.claimed, command) {
+        let planned = Planner::new(&self.settings.command, &self.setup, &held.claimed)
+            .and_then(|planner| planner.hook(command));
+        let (invocation, password) = match planned {
             Ok(planned) => planned,
             Err(refused) => {
                 gathered.details.push(step, refused.block());

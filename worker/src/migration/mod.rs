@@ -3,12 +3,14 @@
 mod count;
 mod details;
 mod flow;
+mod guard_target;
 mod hooks;
-mod plan;
+pub mod plan;
 mod probe;
 mod record;
 mod step;
 mod sync;
+mod verify;
 
 use std::{panic::AssertUnwindSafe, path::Path, sync::Arc, time::Duration};
 
@@ -17,6 +19,7 @@ use dmf_shared::{
     store::Counts,
 };
 use futures::FutureExt as _;
+use serde_json::Value;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
@@ -26,13 +29,13 @@ use crate::{
     held::{Held, Stop},
     lessor::Claimant,
     process::{RunAs, Supervisor},
-    settings::{self, Settings},
+    settings::Settings,
 };
 
 pub use probe::Error as ProbeError;
 
-/// Pause before a hook's start is offered to MariaDB again.
-const HOOK_PAUSE: Duration = Duration::from_secs(1);
+/// Pause before MariaDB is asked again, where a step can't go on without it.
+const DATABASE_PAUSE: Duration = Duration::from_secs(1);
 
 /// What runs migrations.
 #[derive(Debug)]
@@ -63,6 +66,7 @@ enum Ended {
 struct Gathered {
     details: Details,
     counts: Counts,
+    verification: Option<Value>,
     attempt: u32,
 }
 
@@ -87,9 +91,9 @@ impl Runner {
         settings: Settings,
         state_dir: &Path,
     ) -> Result<Self, StartError> {
-        let run_as = settings::run_as(settings.doveadm.user.as_deref()).map_err(StartError::User)?;
+        let run_as = settings.command.doveadm.run_as().map_err(StartError::User)?;
         let supervisor = Supervisor::new("/proc/self/exe", state_dir).map_err(StartError::Supervisor)?;
-        let setup = probe::setup(&supervisor, &settings.doveadm).await?;
+        let setup = probe::setup(&supervisor, &settings.command.doveadm).await?;
         tracing::info!(
             version = setup.version.text,
             dialect = %setup.version.dialect(),

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use dmf_shared::{
     domain::{
         command::{Command, Fault},
-        command_rules::{Origin, Rules},
+        command_rules::Origin,
         inject::{CommandTemplate, Properties, RenderedCommand},
         migration::Phase,
     },
@@ -21,25 +21,30 @@ use crate::{
         argv::{self, DoveadmSetup, Invocation},
         status_command,
     },
-    settings::{Settings, SourceSettings},
+    settings::{CommandSettings, SourceSettings},
 };
 
 /// The commands of one migration.
 #[derive(Debug)]
-pub(super) struct Plan {
+pub struct Plan {
     /// Counts the target.
-    pub(super) local_count: Invocation,
+    pub local_count: Invocation,
     /// Copies.
-    pub(super) sync: Invocation,
+    pub sync: Invocation,
     /// Counts the source; a count that can't be made is recorded and fails nothing.
-    pub(super) remote_count: Result<Invocation, Refused>,
+    pub remote_count: Result<Invocation, Refused>,
 }
 
 /// Everything that is against a command; nothing of it ran.
 #[derive(Debug)]
-pub(super) struct Refused(Vec<String>);
+pub struct Refused(Vec<String>);
 
 impl Refused {
+    /// The faults, each with its place in the command.
+    pub fn faults(&self) -> &[String] {
+        &self.0
+    }
+
     /// The block of the step that did not run.
     pub(super) fn block(&self) -> Block {
         let mut block = Block::default();
@@ -54,22 +59,84 @@ impl From<Vec<Fault>> for Refused {
     }
 }
 
-impl Plan {
-    /// Chooses, renders and checks the commands.
-    pub(super) fn make(
-        settings: &Settings,
-        setup: &DoveadmSetup,
-        claimed: &Claimed,
+/// What renders commands for one migration.
+#[derive(Debug)]
+pub struct Planner<'a> {
+    settings: &'a CommandSettings,
+    setup: &'a DoveadmSetup,
+    source: SourceSettings,
+    claimed: &'a Claimed,
+    properties: Properties,
+}
+
+impl<'a> Planner<'a> {
+    /// Gathers the properties of the migration; refused when the user's password does not open.
+    pub fn new(
+        settings: &'a CommandSettings,
+        setup: &'a DoveadmSetup,
+        claimed: &'a Claimed,
     ) -> Result<Self, Refused> {
         let source = settings.source(claimed.source.name.as_str());
         let properties = properties(settings, &source, claimed)?;
-        let worker_rules = Rules::worker(Origin::Worker);
-        let local = status_command::local(&properties)?;
-        Ok(Self {
-            local_count: argv::build(&local, setup, &worker_rules)?,
-            sync: sync(setup, &source, claimed, &properties)?,
-            remote_count: remote_count(setup, &source, claimed, &properties),
+        Ok(Self { settings, setup, source, claimed, properties })
+    }
+
+    /// With another source password than the stored one.
+    #[must_use]
+    pub fn with_password(mut self, password: Option<SecretString>) -> Self {
+        self.properties.sourcepasswd = password.or(self.properties.sourcepasswd);
+        self
+    }
+
+    /// All commands that copy and count.
+    pub fn plan(&self) -> Result<Plan, Refused> {
+        let local = status_command::local(&self.properties)?;
+        Ok(Plan {
+            local_count: self.check(&local, Origin::Worker)?,
+            sync: self.sync()?,
+            remote_count: self.remote_count(),
         })
+    }
+
+    /// A hook, and the user's password, which only its environment may hold.
+    pub fn hook(&self, command: &Command) -> Result<(Invocation, Option<SecretString>), Refused> {
+        Ok((self.build(command, Origin::Worker)?, self.properties.sourcepasswd.clone()))
+    }
+
+    /// A command of this origin for this user.
+    pub fn build(&self, command: &Command, origin: Origin) -> Result<Invocation, Refused> {
+        self.check(&render(command, &self.properties)?, origin)
+    }
+
+    fn check(&self, rendered: &RenderedCommand, origin: Origin) -> Result<Invocation, Refused> {
+        Ok(argv::build(rendered, self.setup, &self.settings.doveadm.allow.rules(origin))?)
+    }
+
+    fn sync(&self) -> Result<Invocation, Refused> {
+        let host = &self.claimed.host.definition;
+        let first = choose(self.source.migration1.as_ref(), Some(&host.migration_command1));
+        let chosen = match self.claimed.phase {
+            Phase::PreSync => first,
+            Phase::Cutover => {
+                choose(self.source.migration2.as_ref(), host.migration_command2.as_ref()).or(first)
+            }
+        };
+        let Some((command, origin)) = chosen else {
+            return Err(Refused(vec![format!(
+                "the source host names no command, and neither dmf.doveadm.source.{}.command.migration1 nor that \
+                 of default is configured in this worker",
+                self.claimed.source.name
+            )]));
+        };
+        self.build(command, origin)
+    }
+
+    fn remote_count(&self) -> Result<Invocation, Refused> {
+        let host = &self.claimed.host.definition;
+        match choose(self.source.status.as_ref(), host.status_command.as_ref()) {
+            Some((command, origin)) => self.build(command, origin),
+            None => self.check(&status_command::remote(&self.properties)?, Origin::Worker),
+        }
     }
 }
 
@@ -77,65 +144,6 @@ impl Plan {
 fn choose<'c>(worker: Option<&'c Command>, api: Option<&'c Command>) -> Option<(&'c Command, Origin)> {
     let api = api.filter(|command| !command.is_placeholder());
     worker.map(|command| (command, Origin::Worker)).or(api.map(|command| (command, Origin::Api)))
-}
-
-fn sync(
-    setup: &DoveadmSetup,
-    source: &SourceSettings,
-    claimed: &Claimed,
-    properties: &Properties,
-) -> Result<Invocation, Refused> {
-    let host = &claimed.host.definition;
-    let first = choose(source.migration1.as_ref(), Some(&host.migration_command1));
-    let chosen = match claimed.phase {
-        Phase::PreSync => first,
-        Phase::Cutover => choose(source.migration2.as_ref(), host.migration_command2.as_ref()).or(first),
-    };
-    let Some((command, origin)) = chosen else {
-        return Err(Refused(vec![format!(
-            "the source host names no command, and neither dmf.doveadm.source.{}.command.migration1 nor that of \
-             default is configured in this worker",
-            claimed.source.name
-        )]));
-    };
-    build(command, origin, setup, properties)
-}
-
-fn remote_count(
-    setup: &DoveadmSetup,
-    source: &SourceSettings,
-    claimed: &Claimed,
-    properties: &Properties,
-) -> Result<Invocation, Refused> {
-    let host = &claimed.host.definition;
-    if let Some((command, origin)) = choose(source.status.as_ref(), host.status_command.as_ref()) {
-        return build(command, origin, setup, properties);
-    }
-    let command = status_command::remote(properties)?;
-    Ok(argv::build(&command, setup, &Rules::worker(Origin::Worker))?)
-}
-
-/// A hook for this user, and the user's password, which only its environment may hold.
-pub(super) fn hook(
-    settings: &Settings,
-    setup: &DoveadmSetup,
-    claimed: &Claimed,
-    command: &Command,
-) -> Result<(Invocation, Option<SecretString>), Refused> {
-    let source = settings.source(claimed.source.name.as_str());
-    let properties = properties(settings, &source, claimed)?;
-    let invocation = build(command, Origin::Worker, setup, &properties)?;
-    Ok((invocation, properties.sourcepasswd))
-}
-
-fn build(
-    command: &Command,
-    origin: Origin,
-    setup: &DoveadmSetup,
-    properties: &Properties,
-) -> Result<Invocation, Refused> {
-    let rendered = render(command, properties)?;
-    Ok(argv::build(&rendered, setup, &Rules::worker(origin))?)
 }
 
 fn render(command: &Command, properties: &Properties) -> Result<RenderedCommand, Vec<Fault>> {
@@ -148,7 +156,7 @@ fn render(command: &Command, properties: &Properties) -> Result<RenderedCommand,
 }
 
 fn properties(
-    settings: &Settings,
+    settings: &CommandSettings,
     source: &SourceSettings,
     claimed: &Claimed,
 ) -> Result<Properties, Refused> {

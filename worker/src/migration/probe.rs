@@ -70,7 +70,7 @@ pub(super) async fn setup(
         config_version,
         mail_plugins,
         count_mails: true,
-        imapc_options: Vec::new(),
+        imapc_options: settings.allow.imapc_options.clone(),
     })
 }
 

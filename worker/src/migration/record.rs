@@ -95,6 +95,7 @@ fn finish(status: Status, gathered: Gathered) -> Finish {
         status,
         details: gathered.details.into_value(),
         counts: gathered.counts,
+        verification: gathered.verification,
         attempt: gathered.attempt,
     }
 }

@@ -21,7 +21,8 @@ pub(super) async fn watch(stage: &Stage) -> Result<()> {
         }
         let open = counts.get("SCHEDULED").unwrap_or(&0) + counts.get("SYNC").unwrap_or(&0);
         if counts != shown {
-            let states: Vec<String> = counts.iter().map(|(state, count)| format!("{count} {state}")).collect();
+            let states: Vec<String> =
+                counts.iter().map(|(state, count)| format!("{count} {state}")).collect();
             println!("{:5.1} s  {}", begin.elapsed().as_secs_f64(), states.join(", "));
             (shown, changed) = (counts, Instant::now());
         }

@@ -5,17 +5,8 @@ use time::format_description::well_known::Iso8601;
 
 use super::stage::{Mover, Stage};
 
-const HEADINGS: [&str; 9] = [
-    "user",
-    "source host",
-    "status",
-    "mails source",
-    "target",
-    "bytes source",
-    "target",
-    "attempts",
-    "ms",
-];
+const HEADINGS: [&str; 9] =
+    ["user", "source host", "status", "mails source", "target", "bytes source", "target", "attempts", "ms"];
 /// Columns from this one on are numbers.
 const FIRST_NUMBER: usize = 3;
 

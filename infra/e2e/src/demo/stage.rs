@@ -106,10 +106,17 @@ impl Stage {
         println!("  MariaDB        {}", lab.mariadb().url("migration"));
         println!("  Redis          {}", lab.redis().url());
         for host in &self.hosts {
-            println!("  source host    {} port {}, at most {} connections", host.name(), host.proxy.port(), host.limit);
+            println!(
+                "  source host    {} port {}, at most {} connections",
+                host.name(),
+                host.proxy.port(),
+                host.limit
+            );
         }
         let (master, password) = (SourceDovecot::MASTER_USER, SourceDovecot::MASTER_PASSWORD);
-        println!("  source users   user1@example.com password user1pw and so on; master user {master} password {password}");
+        println!(
+            "  source users   user1@example.com password user1pw and so on; master user {master} password {password}"
+        );
         println!("  target         {TARGET}: doveadm -c {}", lab.target().conf_path().display());
         for daemon in self.fleet.schedulers().iter().chain(self.fleet.workers()) {
             println!("  {:14} {}", daemon.name(), daemon.log_path().display());

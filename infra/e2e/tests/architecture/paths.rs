@@ -8,7 +8,7 @@ enum Token {
     Other(char),
 }
 
-/// Every path of two or more names in a file of the module `module`; `super` and `self` are resolved, so that
+/// Every path of two or more names, and every import, in a file of the module `module`; `super` and `self` are resolved, so that
 /// each begins with `crate` or the name of a crate or of something imported. Use trees are written out.
 pub(crate) fn paths(text: &str, module: &[String]) -> Vec<Vec<String>> {
     let tokens = tokens(&without_comments_and_texts(text));
@@ -17,14 +17,14 @@ pub(crate) fn paths(text: &str, module: &[String]) -> Vec<Vec<String>> {
         let is_use = tokens[at] == Token::Word("use".to_owned());
         at += usize::from(is_use);
         let before = at;
-        read_tree(&tokens, &mut at, &[], &mut found);
+        let mut here = Vec::new();
+        read_tree(&tokens, &mut at, &[], &mut here);
         if at == before {
             at += 1;
         }
-        // `use redis;` is a path of one name.
-        if !is_use {
-            found.retain(|path: &Vec<String>| path.len() > 1);
-        }
+        // `use redis;` is a path, any other single word is none.
+        here.retain(|path| is_use || path.len() > 1);
+        found.append(&mut here);
     }
     found.into_iter().map(|path| resolve(path, module)).collect()
 }
@@ -139,7 +139,9 @@ fn without_comments_and_texts(text: &str) -> String {
                 raw_text(rest).unwrap_or(1)
             }
             ['"', ..] => quoted(rest),
-            ['\'', '\\', ..] => 2 + rest[2..].iter().skip(1).position(|c| *c == '\'').map_or(0, |end| end + 2),
+            ['\'', '\\', ..] => {
+                2 + rest[2..].iter().skip(1).position(|c| *c == '\'').map_or(0, |end| end + 2)
+            }
             ['\'', _, '\'', ..] => 3,
             [c, ..] => {
                 out.push(*c);
@@ -192,7 +194,6 @@ fn paths_are_found_in_every_spelling() {
     "##;
     let module = ["p".to_owned(), "q".to_owned()];
     let found: Vec<String> = paths(text, &module).iter().map(|path| path.join("::")).collect();
-    let wanted =
-        ["a", "a::b::C", "a::b::d", "a::e", "g", "j::K", "crate::p::l::m", "crate::p::q::n::o"];
+    let wanted = ["a", "a::b::C", "a::b::d", "a::e", "g", "j::K", "crate::p::l::m", "crate::p::q::n::o"];
     assert_eq!(found, wanted);
 }

@@ -9,7 +9,6 @@ use crate::{
         auth::Customer,
         error::{ApiError, Result},
         path::Path,
-        record::record,
     },
     app::App,
 };
@@ -30,13 +29,10 @@ pub async fn close(
     let user = super::find_user(&app, &source, &source_uid).await?;
     let id = match app.store.close_latest(&source, user.id, status).await? {
         Closed::Done(id) => id,
-        Closed::AlreadyEnded(id, status) => {
-            return Err(ApiError::conflict(format!("migration {id} has ended already: {}", status.as_str())));
-        }
+        Closed::AlreadyEnded(id, status) => return Err(super::has_ended(id, status)),
         Closed::Nothing => return Err(ApiError::not_found("Migration")),
     };
     tracing::info!(migration = %id, status = status.as_str(), "closed by request");
     app.relay.notify_one();
-    let closed = app.store.record(&source, user.id, id).await?;
-    closed.map(|closed| Json(record(&closed))).ok_or_else(|| ApiError::not_found("Migration"))
+    super::show(&app, &source, user.id, id).await
 }

@@ -1,17 +1,42 @@
 //! `/users/…/migrations`: submitting migrations and looking at them.
 
+pub mod cancel;
 pub mod close;
 pub mod history;
 pub mod latest;
+pub mod prioritize;
 pub mod read;
 pub mod submit;
 
-use dmf_shared::{domain::user::User, store::Source};
+use axum::Json;
+use dmf_shared::{
+    domain::{
+        ids::{JournalId, UserId},
+        migration::Status,
+        user::User,
+    },
+    store::Source,
+};
+use serde_json::Value;
 
-use super::error::{ApiError, Result};
+use super::{
+    error::{ApiError, Result},
+    record::record,
+};
 use crate::app::App;
 
 /// The user that a path names, of this Source; a foreign one is as unknown as any.
 async fn find_user(app: &App, source: &Source, source_uid: &str) -> Result<User> {
     app.store.user(source, source_uid).await?.ok_or_else(|| ApiError::not_found("User"))
+}
+
+/// A record as it is now, for the answer to a change.
+async fn show(app: &App, source: &Source, user: UserId, id: JournalId) -> Result<Json<Value>> {
+    let found = app.store.record(source, user, id).await?;
+    found.map(|found| Json(record(&found))).ok_or_else(|| ApiError::not_found("Migration"))
+}
+
+/// 409: what had ended can't be ended again.
+fn has_ended(id: JournalId, status: Status) -> ApiError {
+    ApiError::conflict(format!("migration {id} has ended already: {}", status.as_str()))
 }

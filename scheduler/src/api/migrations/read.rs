@@ -8,7 +8,6 @@ use crate::{
         auth::Customer,
         error::{ApiError, Result},
         path::Path,
-        record::record,
     },
     app::App,
 };
@@ -19,9 +18,7 @@ pub async fn read(
     Customer(source): Customer,
     Path((source_uid, id)): Path<(String, String)>,
 ) -> Result<Json<Value>> {
-    let missing = || ApiError::not_found("Migration");
-    let id = id.parse().map_err(|_| missing())?;
+    let id = id.parse().map_err(|_| ApiError::not_found("Migration"))?;
     let user = super::find_user(&app, &source, &source_uid).await?;
-    let found = app.store.record(&source, user.id, id).await?;
-    found.map(|found| Json(record(&found))).ok_or_else(missing)
+    super::show(&app, &source, user.id, id).await
 }

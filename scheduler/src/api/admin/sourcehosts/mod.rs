@@ -2,12 +2,26 @@
 
 pub mod create;
 pub mod list;
+pub mod pause;
 pub mod read;
+pub mod update;
 
-use dmf_shared::store::HostView;
+use dmf_shared::store::{HostView, Source};
 use serde_json::{Value, json};
 
-use crate::api::record::{object, time};
+use crate::{
+    api::{
+        error::{ApiError, Result},
+        record::{object, time},
+    },
+    app::App,
+};
+
+/// The source host that a path names; 404 when this Source has none of that name.
+async fn find(app: &App, source: &Source, name: &str) -> Result<HostView> {
+    let found = app.store.sourcehosts(source.id, Some(name)).await?.pop();
+    found.ok_or_else(|| ApiError::not_found("Source host"))
+}
 
 fn body(view: &HostView) -> Value {
     let (host, definition) = (&view.host, &view.host.definition);

@@ -5,10 +5,7 @@ use serde_json::Value;
 
 use super::super::sources;
 use crate::{
-    api::{
-        error::{ApiError, Result},
-        path::Path,
-    },
+    api::{error::Result, path::Path},
     app::App,
 };
 
@@ -18,6 +15,5 @@ pub async fn read(
     Path((source, host)): Path<(String, String)>,
 ) -> Result<Json<Value>> {
     let source = sources::find(&app, &source).await?;
-    let hosts = app.store.sourcehosts(source.id, Some(&host)).await?;
-    hosts.first().map(|host| Json(super::body(host))).ok_or_else(|| ApiError::not_found("Source host"))
+    Ok(Json(super::body(&super::find(&app, &source, &host).await?)))
 }

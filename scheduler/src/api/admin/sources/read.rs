@@ -10,6 +10,5 @@ use crate::{
 
 /// One Source with its counts.
 pub async fn read(State(app): State<App>, Path(name): Path<String>) -> Result<Json<Value>> {
-    let source = super::find(&app, &name).await?;
-    Ok(Json(super::body(&app.store.source_view(source).await?)))
+    super::show(&app, &name).await
 }

@@ -1,0 +1,27 @@
+//! `DELETE /targets/{target}/backends/{name}`
+
+use axum::{extract::State, http::StatusCode};
+
+use crate::{
+    api::{
+        error::{ApiError, Result},
+        path::Path,
+    },
+    app::App,
+};
+
+/// Deletes a worker that is not alive. When it starts again, it registers itself anew.
+pub async fn delete(
+    State(app): State<App>,
+    Path((target, name)): Path<(String, String)>,
+) -> Result<StatusCode> {
+    let backend = super::find(&app, &target, &name).await?;
+    if super::is_alive(&backend) {
+        return Err(ApiError::conflict("the backend is alive"));
+    }
+    if !app.store.delete_backend(&backend).await? {
+        return Err(ApiError::conflict("the backend is alive again, or its last migrations are not taken back yet"));
+    }
+    tracing::info!(target, name, "backend deleted");
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,32 @@
+//! `POST /users/{sourceUid}/migrations/latest/cancel`
+
+use axum::{Json, extract::State, http::StatusCode};
+use dmf_shared::store::Cancelled;
+use serde_json::Value;
+
+use crate::{
+    api::{
+        auth::Customer,
+        error::{ApiError, Result},
+        path::Path,
+    },
+    app::App,
+};
+
+/// Cancels the newest migration of a user: a waiting one is ABORTED at once, a running one is killed and
+/// ABORTED then. 202 with the record as it is now.
+pub async fn cancel(
+    State(app): State<App>,
+    Customer(source): Customer,
+    Path(source_uid): Path<String>,
+) -> Result<(StatusCode, Json<Value>)> {
+    let user = super::find_user(&app, &source, &source_uid).await?;
+    let id = match app.store.cancel_latest(&source, user.id).await? {
+        Cancelled::Done(id) | Cancelled::Requested(id) => id,
+        Cancelled::AlreadyEnded(id, status) => return Err(super::has_ended(id, status)),
+        Cancelled::Nothing => return Err(ApiError::not_found("Migration")),
+    };
+    tracing::info!(migration = %id, "cancelled by request");
+    app.relay.notify_one();
+    Ok((StatusCode::ACCEPTED, super::show(&app, &source, user.id, id).await?))
+}

@@ -1,0 +1,39 @@
+//! `PUT /users/{sourceUid}/migrations/latest/priority`
+
+use axum::{Json, extract::State};
+use dmf_shared::store::Prioritized;
+use serde_json::Value;
+
+use crate::{
+    api::{
+        auth::Customer,
+        error::{ApiError, Result},
+        json::JsonBody,
+        path::Path,
+    },
+    app::App,
+};
+
+/// Lets the newest migration of a user go before others, or not any more. 409 unless it waits.
+pub async fn prioritize(
+    State(app): State<App>,
+    Customer(source): Customer,
+    Path(source_uid): Path<String>,
+    JsonBody(mut fields): JsonBody,
+) -> Result<Json<Value>> {
+    let priority = fields.flag("priority");
+    let priority = fields.require("priority", priority);
+    let priority = fields.finish(|| priority)?;
+    let user = super::find_user(&app, &source, &source_uid).await?;
+    let id = match app.store.prioritize_latest(&source, user.id, priority).await? {
+        Prioritized::Done(id) => id,
+        Prioritized::NotWaiting(id, status) => {
+            let status = status.as_str();
+            return Err(ApiError::conflict(format!("migration {id} does not wait any more: {status}")));
+        }
+        Prioritized::Nothing => return Err(ApiError::not_found("Migration")),
+    };
+    tracing::info!(migration = %id, priority, "priority changed by request");
+    app.relay.notify_one();
+    super::show(&app, &source, user.id, id).await
+}

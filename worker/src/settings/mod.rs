@@ -1,0 +1,172 @@
+//! The worker's settings: which keys there are, what they default to, what they mean.
+
+mod command;
+mod doveadm;
+mod hooks;
+mod sync;
+
+use std::{path::PathBuf, time::Duration};
+
+use dmf_shared::{
+    config::{DataSource, Environment, Errors, LeaseTimes, Properties, Reader, Sources, Warning},
+    domain::command::Command,
+    ops::telemetry::TelemetrySettings,
+    queue,
+    store::BackendState,
+};
+
+pub use command::CommandSettings;
+pub use doveadm::{Allowances, DoveadmSettings, SourceSettings};
+pub use hooks::{HookSettings, PhaseHooks};
+pub use sync::{CountSettings, SyncSettings, Verification};
+
+use crate::heartbeat::Rhythm;
+
+/// Where the settings are when no file is named: the manual's path, then the working directory.
+const CANDIDATES: [&str; 2] = ["/opt/open-xchange/dmf/worker/etc/dmf-worker.yml", "dmf-worker.yml"];
+
+/// Names that the operator chooses keep their spelling.
+const VERBATIM: [&str; 3] =
+    ["dmf.doveadm.source.*", "dmf.doveadm.source.*.command.inject.**", "logger.levels.**"];
+
+/// Keys of the original's file that have no meaning here.
+const WITHOUT_EFFECT: [&str; 7] = [
+    "jackson.**",
+    "liquibase.**",
+    "endpoints.**",
+    "datasources.default.dialect",
+    "datasources.default.driver-class-name",
+    "micronaut.**",
+    "http.**",
+];
+
+const DAY: Duration = Duration::from_hours(24);
+
+/// Everything that the worker is told from outside.
+#[derive(Debug)]
+pub struct Settings {
+    /// Name of the target that it works for.
+    pub target: String,
+    /// Its own name, unique within the target.
+    pub name: String,
+    /// Most migrations at a time, unless the API says otherwise.
+    pub threads: u32,
+    /// How many of them are kept for priority migrations.
+    pub reserved_for_priority: u32,
+    /// What it does at its start, unless the API says otherwise.
+    pub initial_state: BackendState,
+    /// Where it keeps its identity and the records of its children.
+    pub state_dir: PathBuf,
+    /// How long running migrations may go on after SIGTERM.
+    pub grace: Duration,
+    /// Heartbeats and leases.
+    pub rhythm: Rhythm,
+    /// The sync command.
+    pub sync: SyncSettings,
+    /// Which counts are made.
+    pub count: CountSettings,
+    /// Commands before and after, by phase.
+    pub hooks: HookSettings,
+    /// What commands are made of.
+    pub command: CommandSettings,
+    /// MariaDB.
+    pub database: DataSource,
+    /// Redis.
+    pub queue: queue::Options,
+    /// Logging.
+    pub telemetry: TelemetrySettings,
+}
+
+impl Settings {
+    /// Reads files and environment; either everything that is wrong or the settings with warnings.
+    pub fn load(files: &[PathBuf], environment: Environment) -> Result<(Self, Vec<Warning>), Errors> {
+        Self::read(&sources(files).load(environment)?)
+    }
+
+    /// Reads settings from properties that are loaded already.
+    pub fn read(properties: &Properties) -> Result<(Self, Vec<Warning>), Errors> {
+        let mut reader = Reader::new(properties);
+        for pattern in WITHOUT_EFFECT {
+            reader.accept(pattern);
+        }
+        let reader = &mut reader;
+        let threads = reader.number("dmf.worker.threads.max", 10, 1..=10_000);
+        let database = DataSource::read(reader, "datasources.default");
+        let settings = Self {
+            target: reader.string_or("dmf.worker.identity.target", "default"),
+            name: name(reader),
+            threads,
+            reserved_for_priority: reader.number(
+                "dmf.worker.threads.reserved-for-priority",
+                0,
+                0..=threads.saturating_sub(1),
+            ),
+            initial_state: reader.choice(
+                "dmf.worker.initial-state",
+                &[("RUNNING", BackendState::Running), ("PAUSED", BackendState::Paused)],
+                BackendState::Running,
+            ),
+            state_dir: reader
+                .path("dmf.worker.state-dir")
+                .unwrap_or_else(|| PathBuf::from("/var/lib/dmf-worker")),
+            grace: reader.duration("dmf.worker.shutdown.grace", Duration::from_mins(1), Duration::ZERO..=DAY),
+            rhythm: rhythm(reader),
+            sync: SyncSettings::read(reader),
+            count: CountSettings::read(reader),
+            hooks: HookSettings::read(reader),
+            command: CommandSettings::read(reader),
+            queue: queue::Options::read(reader),
+            telemetry: TelemetrySettings::read(reader),
+            // Replaced below: a missing data source is a fault that ends this.
+            database: match database {
+                Some(database) => database,
+                None => return Err(faults(std::mem::replace(reader, Reader::new(properties)))),
+            },
+        };
+        let warnings = std::mem::replace(reader, Reader::new(properties)).finish()?;
+        Ok((settings, warnings))
+    }
+}
+
+/// Where the settings come from.
+fn sources(files: &[PathBuf]) -> Sources {
+    Sources::default().files(files).candidates(CANDIDATES).verbatim(&VERBATIM)
+}
+
+fn faults(reader: Reader<'_>) -> Errors {
+    reader.finish().err().unwrap_or(Errors(Vec::new()))
+}
+
+/// The name of this worker: configured, or else the machine's.
+fn name(reader: &mut Reader<'_>) -> String {
+    let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+    let name = reader.string_or("dmf.worker.identity.name", &host.unwrap_or_default());
+    if name.is_empty() || name.contains('/') {
+        reader.reject("dmf.worker.identity.name", "must be a name without a slash");
+    }
+    name
+}
+
+fn rhythm(reader: &mut Reader<'_>) -> Rhythm {
+    let times = LeaseTimes::read(reader);
+    Rhythm {
+        every: times.heartbeat,
+        lease: times.deadline,
+        timeout: times.heartbeat.mul_f64(0.8),
+        claim_timeout: Duration::from_secs(20).min(times.deadline / 2),
+    }
+}
+
+/// A command of the configuration; each of its faults is reported with its place.
+fn command(reader: &mut Reader<'_>, key: &str) -> Option<Command> {
+    let value: serde_json::Value = reader.deserialize(key)?;
+    match Command::from_value(&value) {
+        Ok(command) => Some(command),
+        Err(faults) => {
+            for fault in faults {
+                reader.reject(key, &fault.to_string());
+            }
+            None
+        }
+    }
+}
