@@ -101,3 +101,14 @@ CREATE TABLE outbox (
     -- Id of the journal row, the source host or the backend.
     ref_id    BIGINT UNSIGNED NOT NULL
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4;
+
+-- Users whose migration failed for a reason that speaks against their source host, since its last success:
+-- many of them in a row suspend the host.
+CREATE TABLE host_troubles (
+    sourcehost_id INT UNSIGNED NOT NULL,
+    kind          ENUM('AUTHENTICATION', 'UNREACHABLE') NOT NULL,
+    user_id       BIGINT UNSIGNED NOT NULL,
+    noted         DATETIME(3) NOT NULL,
+    PRIMARY KEY (sourcehost_id, kind, user_id),
+    CONSTRAINT host_troubles_sourcehost FOREIGN KEY (sourcehost_id) REFERENCES sourcehosts (id) ON DELETE CASCADE
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4;

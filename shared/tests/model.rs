@@ -67,12 +67,12 @@ impl Model for Scene {
 
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
-            Property::always(LIMIT, |_, state| !state.broken.limit),
+            Property::always(LIMIT, |_: &Self, state: &State| !state.broken.limit),
             Property::always(ONE_LEASE, one_lease),
             Property::always(ONE_CHILD, one_child),
-            Property::always(EPOCH, |_, state| !state.broken.epoch),
-            Property::always(ONE_END, |_, state| state.rows.iter().all(|row| row.ends <= 1)),
-            Property::always(CANCELLED, |_, state| !state.broken.cancel),
+            Property::always(EPOCH, |_: &Self, state: &State| !state.broken.epoch),
+            Property::always(ONE_END, |_: &Self, state: &State| state.rows.iter().all(|row| row.ends <= 1)),
+            Property::always(CANCELLED, |_: &Self, state: &State| !state.broken.cancel),
             Property::always(SETTLES, Scene::settles),
         ]
     }

@@ -6,6 +6,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use dmf_shared::{
@@ -110,6 +111,7 @@ pub struct Table {
     reserved_for_priority: u32,
     state: AtomicU8,
     draining: AtomicBool,
+    resting_until: Mutex<Option<Instant>>,
     database_reachable: AtomicBool,
     wake: Arc<Notify>,
 }
@@ -123,6 +125,7 @@ impl Table {
             reserved_for_priority,
             state: AtomicU8::new(BackendState::Paused as u8),
             draining: AtomicBool::new(false),
+            resting_until: Mutex::default(),
             database_reachable: AtomicBool::new(true),
             wake,
         }
@@ -197,6 +200,18 @@ impl Table {
         self.draining.load(Ordering::SeqCst)
     }
 
+    /// Leases nothing for some time; what runs goes on.
+    pub fn rest(&self, pause: Duration) {
+        let mut until = self.resting_until.lock().unwrap_or_else(PoisonError::into_inner);
+        *until = Some(Instant::now() + pause);
+    }
+
+    /// Whether it leases nothing for a time.
+    pub fn is_resting(&self) -> bool {
+        let until = self.resting_until.lock().unwrap_or_else(PoisonError::into_inner);
+        until.is_some_and(|until| Instant::now() < until)
+    }
+
     /// Has everything that runs stop and go back into the queue.
     pub fn stop_all(&self) {
         for held in self.all() {
@@ -221,7 +236,7 @@ impl Table {
     /// Threads that could take a job now.
     pub fn free(&self) -> Free {
         let reachable = self.database_reachable.load(Ordering::SeqCst);
-        if self.state() != BackendState::Running || self.is_draining() || !reachable {
+        if self.state() != BackendState::Running || self.is_draining() || self.is_resting() || !reachable {
             return Free { total: 0, normal: 0 };
         }
         let table = self.lock();

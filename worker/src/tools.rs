@@ -272,6 +272,7 @@ fn claimed(user: UserFile, path: &Path) -> Result<Claimed, Error> {
         pre_started: false,
         cleanup: None,
         loss_blocks: Vec::new(),
+        age_ms: 0,
         waited_ms: 0,
     })
 }

@@ -15,7 +15,8 @@ pub(crate) const ADMIN: &str = "admin";
 pub(crate) const ADMIN_PASSWORD: &str = "admin-of-the-lab";
 /// The target that all workers work for.
 pub(crate) const TARGET: &str = "default";
-const DATABASE: &str = "migration";
+/// Name of the database.
+pub(crate) const DATABASE: &str = "migration";
 
 /// What tests change in the workers' settings.
 #[derive(Debug, Clone, Copy)]

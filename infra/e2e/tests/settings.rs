@@ -13,7 +13,8 @@ use dmf_lab::Port;
 const WRONG_SETTINGS: i32 = 78;
 
 fn run(program: &Path, settings: &str) -> Result<Output> {
-    let dir = std::env::temp_dir().join(format!("dmf-e2e-{}", std::process::id()));
+    let name = program.file_name().unwrap_or_default().display();
+    let dir = std::env::temp_dir().join(format!("dmf-e2e-{}-{name}", std::process::id()));
     std::fs::create_dir_all(&dir)?;
     let file = dir.join("settings.yml");
     std::fs::write(&file, settings)?;

@@ -9,6 +9,8 @@ pub mod health;
 pub mod json;
 pub mod migrations;
 pub mod path;
+pub mod query;
 pub mod record;
 pub mod routes;
 pub mod trace;
+pub mod users;

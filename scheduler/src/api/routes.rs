@@ -10,7 +10,7 @@ use axum::{
 
 use super::{
     admin::{backends, sourcehosts, sources, targets},
-    auth, health, migrations,
+    auth, health, migrations, users,
 };
 use crate::app::App;
 
@@ -64,6 +64,11 @@ pub fn routes() -> Vec<Route> {
         put(Admin, "/dmf/admin/api/v2/targets/{target}/backends/{name}/pause", backends::order::pause),
         put(Admin, "/dmf/admin/api/v2/targets/{target}/backends/{name}/stop", backends::order::stop),
         get(Admin, "/dmf/admin/api/v2/backends", backends::list::all),
+        post(Customer, "/dmf/api/v2/users", users::create::create),
+        get(Customer, "/dmf/api/v2/users", users::list::list),
+        get(Customer, "/dmf/api/v2/users/{source_uid}", users::read::read),
+        put(Customer, "/dmf/api/v2/users/{source_uid}", users::update::update),
+        delete(Customer, "/dmf/api/v2/users/{source_uid}", users::delete::delete),
         post(Customer, "/dmf/api/v2/users/migrations", migrations::submit::submit),
         get(Customer, "/dmf/api/v2/users/{source_uid}/migrations", migrations::history::history),
         get(Customer, "/dmf/api/v2/users/{source_uid}/migrations/latest", migrations::latest::latest),

@@ -85,6 +85,8 @@ pub struct Claimed {
     pub cleanup: Option<Status>,
     /// What earlier workers were lost with it: blocks of `details` that stay.
     pub loss_blocks: Vec<Value>,
+    /// How long ago it was submitted, in milliseconds.
+    pub age_ms: u64,
     /// How long it waited between its submission and this claim, in milliseconds.
     pub waited_ms: u64,
 }
@@ -122,6 +124,7 @@ struct Row {
     losses: u32,
     wait_ms: i64,
     waited_ms: i64,
+    age_ms: i64,
     user_leased: bool,
     loss_blocks: Vec<Value>,
     pre_started: bool,
@@ -243,6 +246,7 @@ async fn claim_of_source(
             loss_blocks: row.loss_blocks.clone(),
             pre_started: row.pre_started,
             cleanup: row.cleanup,
+            age_ms: row.age_ms.max(0).unsigned_abs(),
             waited_ms: row.waited_ms.max(0).unsigned_abs(),
         })));
     }
@@ -286,7 +290,8 @@ async fn lock_rows(
                  cleanup,
                  CAST(COALESCE(TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), not_before), 0) AS SIGNED) AS wait_us,
                  CAST(TIMESTAMPDIFF(MICROSECOND, GREATEST(created, COALESCE(not_before, created)),
-                      UTC_TIMESTAMP(3)) AS SIGNED) AS waited_us
+                      UTC_TIMESTAMP(3)) AS SIGNED) AS waited_us,
+                 CAST(TIMESTAMPDIFF(MICROSECOND, created, UTC_TIMESTAMP(3)) AS SIGNED) AS age_us
              FROM {journal}"
         ),
         placeholders(requests.len(), 1)
@@ -314,6 +319,7 @@ async fn lock_rows(
             // Rounded up: a delay that ends early would be proposed and refused again.
             wait_ms: wait_us / 1000 + i64::from(wait_us % 1000 > 0),
             waited_ms: waited_us / 1000,
+            age_ms: row.try_get::<i64, _>("age_us")? / 1000,
             user_leased: false,
             loss_blocks: loss_blocks(row.try_get("details")?)?,
             pre_started: row.try_get("pre_started")?,

@@ -25,6 +25,10 @@ mod submit;
 mod tables;
 mod target_state;
 mod targets;
+mod troubles;
+mod user_changes;
+mod user_fields;
+mod user_list;
 mod users;
 
 use std::time::Duration;
@@ -46,9 +50,13 @@ pub use priority::Prioritized;
 pub use reap::{LeaseBeat, Reaped};
 pub use sourcehosts::{HostView, NewSourcehost, Sourcehost, SourcehostChange};
 pub use sources::{Source, SourceView};
-pub use submit::{Submission, SubmitError, Submitted, UserFields};
+pub use submit::{Submission, SubmitError, Submitted};
 pub use target_state::TargetState;
 pub use targets::Target;
+pub use troubles::{Suspension, Trouble};
+pub use user_changes::UserError;
+pub use user_fields::UserFields;
+pub use user_list::{UserFilter, UserView};
 
 /// MariaDB behind a pool of connections. Cheap to clone.
 #[derive(Debug, Clone)]

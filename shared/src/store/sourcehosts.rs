@@ -141,6 +141,17 @@ impl Store {
         Ok(id)
     }
 
+    /// The source host of this name, in any case of letters.
+    pub async fn sourcehost_id(&self, source: SourceId, name: &str) -> Result<Option<HostId>> {
+        let id: Option<u32> =
+            sqlx::query_scalar("SELECT id FROM sourcehosts WHERE source_id = ? AND name = ?")
+                .bind(source.0)
+                .bind(name)
+                .fetch_optional(&self.pool)
+                .await?;
+        Ok(id.map(HostId))
+    }
+
     /// All source hosts of a Source with their use, by name; with `name`, that one alone.
     pub async fn sourcehosts(&self, source: SourceId, name: Option<&str>) -> Result<Vec<HostView>> {
         let statement = format!(

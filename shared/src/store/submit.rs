@@ -2,38 +2,12 @@
 
 use time::{OffsetDateTime, PrimitiveDateTime, UtcOffset};
 
-use super::{Error, Record, Result, Source, Store, journal, outbox, tables::Tables, users};
+use super::{Error, Record, Result, Source, Store, UserFields, journal, outbox, tables::Tables, users};
 use crate::domain::{
-    ids::{HostId, JobId, JournalId, TargetId, UserId},
+    ids::{JobId, JournalId},
     migration::Phase,
-    sealed::Sealed,
-    user::{ImapcSsl, User},
+    user::User,
 };
-
-/// What a client said of a user. `None` leaves a field as it is; `Some(None)` clears it.
-#[derive(Debug, Clone, Default)]
-pub struct UserFields {
-    /// Mail identifier on the target.
-    pub target_uid: Option<String>,
-    /// The target, looked up already.
-    pub target: Option<TargetId>,
-    /// The source host, looked up already.
-    pub sourcehost: Option<HostId>,
-    /// Port on the source host.
-    pub sourceport: Option<Option<u16>>,
-    /// Mail address.
-    pub email: Option<Option<String>>,
-    /// Source password, sealed already.
-    pub password: Option<Option<Sealed>>,
-    /// Free text for injection.
-    pub container: Option<Option<String>>,
-    /// doveadm settings.
-    pub imapc_options: Option<Vec<String>>,
-    /// TLS towards the source host.
-    pub use_imapc_ssl: Option<Option<ImapcSsl>>,
-    /// Folders that are not copied.
-    pub exclude_folders: Option<Vec<String>>,
-}
 
 /// A migration to submit.
 #[derive(Debug, Clone)]
@@ -88,51 +62,6 @@ impl From<sqlx::Error> for SubmitError {
     }
 }
 
-/// The user as it is after the submission.
-fn merge(known: Option<User>, submission: &Submission) -> Result<User, SubmitError> {
-    let fields = submission.user.clone();
-    let mut user = match known {
-        Some(user) => user,
-        None => new_user(submission)?,
-    };
-    user.target_uid = fields.target_uid.unwrap_or(user.target_uid);
-    user.target = fields.target.unwrap_or(user.target);
-    user.sourcehost = fields.sourcehost.unwrap_or(user.sourcehost);
-    user.sourceport = fields.sourceport.unwrap_or(user.sourceport);
-    user.email = fields.email.unwrap_or(user.email);
-    user.password = fields.password.unwrap_or(user.password);
-    user.container = fields.container.unwrap_or(user.container);
-    user.imapc_options = fields.imapc_options.unwrap_or(user.imapc_options);
-    user.use_imapc_ssl = fields.use_imapc_ssl.unwrap_or(user.use_imapc_ssl);
-    user.exclude_folders = fields.exclude_folders.unwrap_or(user.exclude_folders);
-    Ok(user)
-}
-
-fn new_user(submission: &Submission) -> Result<User, SubmitError> {
-    let fields = &submission.user;
-    match (&fields.target_uid, fields.target, fields.sourcehost) {
-        (Some(target_uid), Some(target), Some(sourcehost)) => Ok(User {
-            id: UserId(0),
-            source_uid: submission.source_uid.clone(),
-            target_uid: target_uid.clone(),
-            target,
-            sourcehost,
-            sourceport: None,
-            email: None,
-            password: None,
-            container: None,
-            imapc_options: Vec::new(),
-            use_imapc_ssl: None,
-            exclude_folders: Vec::new(),
-        }),
-        (uid, target, host) => {
-            let missing =
-                [("targetUid", uid.is_none()), ("target", target.is_none()), ("sourcehost", host.is_none())];
-            Err(SubmitError::Missing(missing.into_iter().filter(|m| m.1).map(|m| m.0).collect()))
-        }
-    }
-}
-
 impl Store {
     /// Submits a migration. The user is created when it is new, and its given fields are updated
     /// otherwise. The queue hears of it through the outbox, after the commit.
@@ -159,7 +88,7 @@ impl Store {
             refuse_known(&mut tx, &tables, user, submission).await?;
         }
         let before = known.as_ref().map(|user| (user.target, user.target_uid.clone()));
-        let mut user = merge(known, submission)?;
+        let mut user = submission.user.merge(known, &submission.source_uid).map_err(SubmitError::Missing)?;
         user.id = users::write_user(&mut tx, &tables, &user).await?;
         if before.is_none_or(|(target, uid)| target != user.target || uid != user.target_uid) {
             users::take_target_uid(&mut tx, source.id, &user).await.map_err(|error| {
@@ -200,24 +129,29 @@ async fn refuse_known(
     if let Some(id) = cutover {
         return Err(SubmitError::CutOver(JournalId(id)));
     }
-    let moves = submission.user.target.is_some_and(|target| target != user.target)
-        || submission.user.target_uid.as_ref().is_some_and(|uid| *uid != user.target_uid);
-    if moves {
-        let synced: Option<u64> = sqlx::query_scalar(
-            tables.sql("SELECT id FROM {journal} WHERE user_id = ? AND status = 'SUCCESS' LIMIT 1"),
-        )
-        .bind(user.id.0)
-        .fetch_optional(&mut *tx)
-        .await?;
-        if synced.is_some() {
-            return Err(SubmitError::TargetChanged);
-        }
+    if submission.user.moves(user) && was_synced(tx, tables, user).await? {
+        return Err(SubmitError::TargetChanged);
     }
     Ok(())
 }
 
+/// Whether mail of this user has reached its target.
+pub(super) async fn was_synced(
+    connection: &mut sqlx::MySqlConnection,
+    tables: &Tables,
+    user: &User,
+) -> Result<bool> {
+    let synced: Option<u64> = sqlx::query_scalar(
+        tables.sql("SELECT id FROM {journal} WHERE user_id = ? AND status = 'SUCCESS' LIMIT 1"),
+    )
+    .bind(user.id.0)
+    .fetch_optional(connection)
+    .await?;
+    Ok(synced.is_some())
+}
+
 /// As the database keeps it, in UTC. Bound as it is, a time would go as a TIMESTAMP, which ends in 2038.
-fn database_time(time: OffsetDateTime) -> PrimitiveDateTime {
+pub(super) fn database_time(time: OffsetDateTime) -> PrimitiveDateTime {
     let time = time.to_offset(UtcOffset::UTC);
     PrimitiveDateTime::new(time.date(), time.time())
 }

@@ -147,7 +147,8 @@ impl Scene {
         self.ids().any(|m| {
             let task = state.workers[w].tasks[m];
             let live = task.left > 0 && task.stage != Stage::Recorded;
-            live || state.leases[m].is_some_and(|lease| usize::from(lease.worker) == w && !state.knows(m, &lease))
+            live || state.leases[m]
+                .is_some_and(|lease| usize::from(lease.worker) == w && !state.knows(m, &lease))
         })
     }
 

@@ -35,9 +35,9 @@ impl State {
     pub fn may_submit(&self, scene: &Scene, migration: usize) -> bool {
         let before = scene.ids().take(migration);
         self.rows[migration].status == Status::Absent
-            && before.filter(|other| scene.user(*other) == scene.user(migration)).all(|other| {
-                self.rows[other].status == Status::Ended
-            })
+            && before
+                .filter(|other| scene.user(*other) == scene.user(migration))
+                .all(|other| self.rows[other].status == Status::Ended)
     }
 
     pub fn submit(&mut self, migration: usize) {

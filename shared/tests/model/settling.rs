@@ -4,15 +4,20 @@
 //! reachable state one schedule of the model's own steps, without a fault or an order, leads to
 //! quiescence. The state space is finite, so under strong fairness every run without faults gets there.
 
-use std::num::NonZeroU64;
-
-use stateright::fingerprint;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use super::{
     action::Action,
     scene::{SILENCE, Scene},
     state::{Life, Slot, Stage, State, Status, WORKERS},
 };
+
+/// As stateright does it: 64 bits stand for a state.
+fn fingerprint(state: &State) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    state.hash(&mut hasher);
+    hasher.finish()
+}
 
 impl Scene {
     /// Whether everything comes to an end from here. Each state is walked from once.
@@ -21,7 +26,7 @@ impl Scene {
         let mut walked = Vec::new();
         let mut here = *state;
         loop {
-            let print = NonZeroU64::get(fingerprint(&here));
+            let print = fingerprint(&here);
             if known.contains(&print) {
                 break;
             }

@@ -134,7 +134,8 @@ pub struct State {
 
 impl State {
     pub fn first(faults: u8, orders: u8) -> Self {
-        let row = Row { status: Status::Absent, epoch: 0, cancel_requested: false, cancelled: false, ends: 0 };
+        let row =
+            Row { status: Status::Absent, epoch: 0, cancel_requested: false, cancelled: false, ends: 0 };
         let worker = Worker {
             life: Life::Up,
             database: true,

@@ -112,6 +112,7 @@ fn ended(interrupted: Interrupted) -> Ended {
     match interrupted {
         Interrupted::LeaseLost => Ended::Lost,
         Interrupted::Survivors => Ended::Undead,
+        Interrupted::Later(pause) => Ended::Later(pause),
         Interrupted::Stopped => Ended::Stopped(Stop::HandBack),
     }
 }

@@ -1,5 +1,6 @@
 //! One migration: `flow` is the order of its steps, one file each; `record` is its end.
 
+mod consequence;
 mod count;
 mod details;
 mod flow;
@@ -53,6 +54,8 @@ pub struct Runner {
 enum Ended {
     /// With this result.
     Finished(Status),
+    /// They go on in another lease, after this pause.
+    Later(Duration),
     /// They were told to stop.
     Stopped(Stop),
     /// Processes live that SIGKILL does not end: the lease is kept, so that nobody else starts.

@@ -20,7 +20,8 @@ impl Runner {
     pub(super) async fn settle(&self, held: &Arc<Held>, ended: Ended, gathered: Gathered) {
         let settled = match ended {
             Ended::Finished(status) => self.record(held, finish(status, gathered)).await,
-            Ended::Stopped(Stop::HandBack) => self.hand_back(held, Some(gathered.attempt)).await,
+            Ended::Stopped(Stop::HandBack) => self.hand_back(held, None, gathered.attempt).await,
+            Ended::Later(pause) => self.hand_back(held, Some(pause), gathered.attempt).await,
             // A closed record has its end state: this only gives the lease up.
             Ended::Stopped(Stop::Cancel | Stop::Close) => {
                 self.record(held, finish(Status::Aborted, gathered)).await
@@ -35,7 +36,7 @@ impl Runner {
                 tracing::error!("the lease was lost, so the result is thrown away");
                 // Fenced by the epoch: it can only bring back what nobody else has taken.
                 let _ =
-                    tokio::time::timeout(PAUSES.0 * 5, self.hand_back(held, Some(gathered.attempt))).await;
+                    tokio::time::timeout(PAUSES.0 * 5, self.hand_back(held, None, gathered.attempt)).await;
                 false
             }
         };
@@ -72,7 +73,7 @@ impl Runner {
                 refusals += 1;
                 if refusals >= REFUSALS {
                     tracing::error!(error = &error as &dyn StdError, "the result is refused, handing back");
-                    return self.hand_back(held, Some(finish.attempt)).await;
+                    return self.hand_back(held, None, finish.attempt).await;
                 }
             }
             tracing::warn!(error = &error as &dyn StdError, ?pause, "the result can't be recorded yet");
@@ -81,9 +82,10 @@ impl Runner {
         }
     }
 
-    async fn hand_back(&self, held: &Held, attempt: Option<u32>) -> bool {
+    async fn hand_back(&self, held: &Held, pause: Option<Duration>, attempt: u32) -> bool {
         let claimed = &held.claimed;
-        let back = HandBack { delay_ms: None, attempt };
+        let delay_ms = pause.map(|pause| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX));
+        let back = HandBack { delay_ms, attempt: Some(attempt) };
         let handed = self.claimant.store.hand_back(&claimed.source, claimed.job, claimed.epoch, &back).await;
         log_handed_back(&handed);
         handed.is_ok()

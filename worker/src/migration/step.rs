@@ -28,6 +28,8 @@ const ENVIRONMENT: [(&str, &str); 2] =
 pub(super) enum Interrupted {
     /// The lease was lost; the child is dead.
     LeaseLost,
+    /// The next attempt is so far away that the slot is given back meanwhile.
+    Later(Duration),
     /// The migration was told to stop; the child is dead.
     Stopped,
     /// Processes of the child still live after SIGKILL: the lease must not be given up.

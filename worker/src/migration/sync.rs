@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use dmf_shared::domain::{
     clock,
-    migration::Phase,
     outcome::{Outcome, Policy},
 };
 use serde_json::json;
@@ -37,6 +36,8 @@ enum Next {
     End(Synced),
     /// Another one after this pause.
     Again(Duration),
+    /// Another one in another lease, after this pause.
+    Later(Duration),
 }
 
 impl Runner {
@@ -57,15 +58,30 @@ impl Runner {
             let timeout = until(deadline, self.settings.sync.timeout);
             let ran = self.run_once(held, "dsync", invocation, timeout).await?;
             moved.add(ran.stderr.counts());
-            match self.next(&ran, attempts, held.claimed.phase) {
+            match self.next(held, &ran, attempts, gathered.attempt) {
                 Next::End(synced) => break (ran, synced),
                 Next::Again(pause) => {
                     let why = ran.judgement.as_ref().map_or("", |judgement| &judgement.message);
                     tracing::warn!(attempts, ?pause, why, "the sync command will be run again");
                     self.pause(held, pause).await?;
                 }
+                Next::Later(pause) => {
+                    if let Some(judgement) = &ran.judgement {
+                        tracing::warn!(
+                            attempts,
+                            ?pause,
+                            why = judgement.message,
+                            "handing back until the next attempt"
+                        );
+                        self.draw_consequences(held, judgement, invocation.master_user).await;
+                    }
+                    return Err(Interrupted::Later(pause));
+                }
             }
         };
+        if let Some(judgement) = &ran.judgement {
+            self.draw_consequences(held, judgement, invocation.master_user).await;
+        }
         let duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         gathered.counts.sync_speed = Some(duration_ms);
         gathered.counts.sync_message_count = Some(moved.total_saved());
@@ -76,28 +92,37 @@ impl Runner {
         Ok(synced)
     }
 
-    /// What follows a run.
-    fn next(&self, ran: &Ran, attempts: u32, phase: Phase) -> Next {
+    /// What follows the run number `attempts` of this lease, number `in_all` of the migration.
+    fn next(&self, held: &Held, ran: &Ran, attempts: u32, in_all: u32) -> Next {
         let Some(judgement) = ran.judgement.as_ref().filter(|_| ran.fault.is_none()) else {
             return Next::End(Synced::No);
         };
         if judgement.outcome == Outcome::Success {
             return Next::End(Synced::Yes);
         }
-        let allowed = judgement.policy.further_runs();
-        let delay = self.settings.sync.retry.delay_after(attempts, fastrand::f64());
-        let again = match judgement.policy {
-            Policy::Rerun | Policy::RetryOnce if allowed.is_some_and(|runs| attempts > runs) => None,
-            Policy::Rerun => Some(Duration::ZERO),
-            // A source host at its limit, or a target in trouble, may have room after the same pause.
-            Policy::Retry | Policy::RetryOnce | Policy::BackOffHost | Policy::LeaveWorker => delay,
-            Policy::Accept | Policy::FailUser | Policy::SuspendHost => None,
-        };
-        match again {
-            Some(pause) => Next::Again(pause),
-            None if judgement.outcome.is_accepted_at_end(phase) => Next::End(Synced::Yes),
-            None => Next::End(Synced::No),
-        }
+        let settings = &self.settings.sync;
+        let spent = judgement.policy.further_runs().is_some_and(|runs| attempts > runs);
+        let delay = settings.retry.delay_after(in_all, fastrand::f64());
+        let again =
+            match judgement.policy {
+                Policy::Rerun if !spent => Some(Next::Again(Duration::ZERO)),
+                Policy::RetryOnce if spent => None,
+                Policy::Retry | Policy::RetryOnce => delay.map(|pause| {
+                    if pause <= settings.slot_hold { Next::Again(pause) } else { Next::Later(pause) }
+                }),
+                // Neither the user nor the command is at fault: it waits its turn, but not for ever.
+                Policy::BackOffHost => self.later(held, self.settings.suspend.limited),
+                Policy::LeaveWorker => self.later(held, settings.retry.delay),
+                Policy::Rerun | Policy::Accept | Policy::FailUser | Policy::SuspendHost => None,
+            };
+        let accepted = judgement.outcome.is_accepted_at_end(held.claimed.phase);
+        again.unwrap_or(Next::End(if accepted { Synced::Yes } else { Synced::No }))
+    }
+
+    /// A hand-back for `pause`, unless the migration is too old to circle any longer.
+    fn later(&self, held: &Held, pause: Duration) -> Option<Next> {
+        let age = Duration::from_millis(held.claimed.age_ms);
+        (age < self.settings.sync.max_age).then_some(Next::Later(pause))
     }
 
     /// Waits before another run, unless the migration is to stop or its lease is lost.

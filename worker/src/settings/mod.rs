@@ -3,6 +3,7 @@
 mod command;
 mod doveadm;
 mod hooks;
+mod suspend;
 mod sync;
 
 use std::{path::PathBuf, time::Duration};
@@ -18,6 +19,7 @@ use dmf_shared::{
 pub use command::CommandSettings;
 pub use doveadm::{Allowances, DoveadmSettings, SourceSettings};
 pub use hooks::{HookSettings, PhaseHooks};
+pub use suspend::SuspendSettings;
 pub use sync::{CountSettings, SyncSettings, Verification};
 
 use crate::heartbeat::Rhythm;
@@ -67,6 +69,8 @@ pub struct Settings {
     pub count: CountSettings,
     /// Commands before and after, by phase.
     pub hooks: HookSettings,
+    /// When a source host or this worker is given a rest.
+    pub suspend: SuspendSettings,
     /// What commands are made of.
     pub command: CommandSettings,
     /// MariaDB.
@@ -114,6 +118,7 @@ impl Settings {
             sync: SyncSettings::read(reader),
             count: CountSettings::read(reader),
             hooks: HookSettings::read(reader),
+            suspend: SuspendSettings::read(reader),
             command: CommandSettings::read(reader),
             queue: queue::Options::read(reader),
             telemetry: TelemetrySettings::read(reader),

@@ -1,0 +1,122 @@
+use anyhow::{Context as _, Result};
+use dmf_lab::Lab;
+use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions};
+
+use crate::settings::DATABASE;
+
+/// A row of the journal.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Row {
+    /// Its id.
+    pub id: u64,
+    /// The user's name on the source.
+    pub user: String,
+    /// Where it stands.
+    pub status: String,
+    /// Its fencing token.
+    pub epoch: u64,
+    /// How often a worker was lost with it.
+    pub losses: u32,
+    /// How often the sync command was run.
+    pub attempt: u32,
+}
+
+impl Row {
+    /// Whether it never changes again.
+    pub fn is_terminal(&self) -> bool {
+        matches!(self.status.as_str(), "SUCCESS" | "FAILURE" | "ABORTED")
+    }
+}
+
+/// A lease.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Lease {
+    /// Id of the Source.
+    pub source_id: u32,
+    /// Id of the journal's row.
+    pub journal_id: u64,
+    /// Id of the source host that it counts against.
+    pub sourcehost_id: u32,
+    /// The epoch of its claim.
+    pub epoch: u64,
+    /// Raised by each heartbeat.
+    pub beat: u64,
+}
+
+impl Lease {
+    /// What the queue calls it.
+    pub fn member(&self) -> String {
+        format!("{}:{}", self.source_id, self.journal_id)
+    }
+}
+
+/// MariaDB of a fleet, read by the way of nobody else: the truth, whatever is cut.
+#[derive(Debug, Clone)]
+pub struct Books {
+    pool: MySqlPool,
+    source: String,
+}
+
+impl Books {
+    /// For the tables of this Source.
+    pub fn open(lab: &Lab, source: &str) -> Self {
+        let database = lab.mariadb();
+        let options = MySqlConnectOptions::new()
+            .host("127.0.0.1")
+            .port(database.port())
+            .username(database.user())
+            .password(database.password())
+            .database(DATABASE);
+        let pool = MySqlPoolOptions::new()
+            .max_connections(4)
+            .acquire_timeout(std::time::Duration::from_secs(2))
+            .connect_lazy_with(options);
+        Self { pool, source: source.to_owned() }
+    }
+
+    /// The connections, for statements that only one test needs.
+    pub fn pool(&self) -> &MySqlPool {
+        &self.pool
+    }
+
+    /// All rows of the Source, in order of their ids.
+    pub async fn rows(&self) -> Result<Vec<Row>> {
+        let statement = format!(
+            "SELECT j.id, u.source_uid AS user, CAST(j.status AS CHAR) AS status, j.epoch, j.losses, j.attempt
+             FROM journal{0} j JOIN users{0} u ON u.id = j.user_id ORDER BY j.id",
+            self.source
+        );
+        Ok(sqlx::query_as(sqlx::AssertSqlSafe(statement)).fetch_all(&self.pool).await?)
+    }
+
+    /// The newest row of a user.
+    pub async fn row(&self, user: &str) -> Result<Row> {
+        let rows = self.rows().await?;
+        rows.into_iter().rfind(|row| row.user == user).with_context(|| format!("{user} has no row"))
+    }
+
+    /// All leases, in order of their rows.
+    pub async fn leases(&self) -> Result<Vec<Lease>> {
+        let statement =
+            "SELECT source_id, journal_id, sourcehost_id, epoch, beat FROM leases ORDER BY source_id, journal_id";
+        Ok(sqlx::query_as(statement).fetch_all(&self.pool).await?)
+    }
+
+    /// The lease of a user's newest row.
+    pub async fn lease(&self, user: &str) -> Result<Option<Lease>> {
+        let id = self.row(user).await?.id;
+        Ok(self.leases().await?.into_iter().find(|lease| lease.journal_id == id))
+    }
+
+    /// Limit and leases of each source host, at one moment.
+    pub(crate) async fn usage(&self) -> Result<Vec<(u32, u32, i64)>> {
+        let statement = "SELECT h.id, h.max_connections, COUNT(l.journal_id) FROM sourcehosts h
+             LEFT JOIN leases l ON l.sourcehost_id = h.id GROUP BY h.id, h.max_connections";
+        Ok(sqlx::query_as(statement).fetch_all(&self.pool).await?)
+    }
+
+    /// Number of entries that no relay has carried yet.
+    pub async fn outbox(&self) -> Result<i64> {
+        Ok(sqlx::query_scalar("SELECT COUNT(*) FROM outbox").fetch_one(&self.pool).await?)
+    }
+}

@@ -1,0 +1,16 @@
+//! Faults of processes, stores and lines, and what must hold in spite of them, looked at from outside: MariaDB's
+//! rows, Redis's keys, the machine's processes.
+
+mod books;
+mod children;
+mod keys;
+mod links;
+mod quiet;
+mod witness;
+
+pub use books::{Books, Lease, Row};
+pub use children::{Child, Children, Process};
+pub use keys::Keys;
+pub use links::StoreLinks;
+pub use quiet::expect_quiet;
+pub use witness::Witness;
