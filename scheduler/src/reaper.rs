@@ -175,7 +175,7 @@ mod tests {
     use dmf_shared::domain::ids::{BackendId, JournalId};
 
     const POLL: Duration = Duration::from_secs(5);
-    const SILENCE: Duration = Duration::from_secs(60);
+    const SILENCE: Duration = Duration::from_mins(1);
 
     fn lease(beat: u64) -> LeaseBeat {
         LeaseBeat {

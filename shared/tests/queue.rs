@@ -1,5 +1,7 @@
 //! The queue's scripts on a real Redis.
 
+#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
 mod support;
 
 use std::{collections::BTreeSet, time::Duration};
@@ -14,7 +16,7 @@ use futures::stream;
 use support::{PATIENCE, queue};
 
 const TARGET: TargetId = TargetId(1);
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 const ALL: Free = Free { total: 1000, normal: 1000 };
 
 async fn lab() -> Lab {
@@ -258,7 +260,7 @@ async fn refused_jobs_go_where_the_refusal_says() {
 async fn ended_jobs_leave_the_queue() {
     let lab = lab().await;
     let queue = built(&lab, &[(1, 9)]).await;
-    let later = JobState::Ready { after: Duration::from_secs(3600) };
+    let later = JobState::Ready { after: Duration::from_hours(1) };
     push(&queue, &[job(1, 1, false), job(2, 1, true), Job { state: later, ..job(3, 1, false) }]).await;
     let ended = |n| Job { state: JobState::Ended, epoch: Epoch(1), ..job(n, 1, false) };
     push(&queue, &[ended(1), ended(2), ended(3)]).await;

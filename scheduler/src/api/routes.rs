@@ -70,6 +70,8 @@ pub fn routes() -> Vec<Route> {
         put(Customer, "/dmf/api/v2/users/{source_uid}", users::update::update),
         delete(Customer, "/dmf/api/v2/users/{source_uid}", users::delete::delete),
         post(Customer, "/dmf/api/v2/users/migrations", migrations::submit::submit),
+        get(Customer, "/dmf/api/v2/users/migrations", migrations::list::list),
+        get(Customer, "/dmf/api/v2/users/migrations/summary", migrations::summary::summary),
         get(Customer, "/dmf/api/v2/users/{source_uid}/migrations", migrations::history::history),
         get(Customer, "/dmf/api/v2/users/{source_uid}/migrations/latest", migrations::latest::latest),
         post(Customer, "/dmf/api/v2/users/{source_uid}/migrations/latest/cancel", migrations::cancel::cancel),

@@ -162,6 +162,27 @@ fn rows() -> Vec<Row> {
             409,
         ),
         Row {
+            body: json!({
+                "sourceUid": "carol", "targetUid": "carol", "target": "default", "sourcehost": "imap.host.1",
+            }),
+            ..row(Customer, "POST", "/dmf/api/v2/users", "/dmf/api/v2/users", 201)
+        },
+        row(Customer, "GET", "/dmf/api/v2/users", "/dmf/api/v2/users", 200),
+        row(Customer, "GET", "/dmf/api/v2/users/{source_uid}", "/dmf/api/v2/users/alice", 200),
+        Row {
+            body: json!({ "email": "alice@example.com" }),
+            ..row(Customer, "PUT", "/dmf/api/v2/users/{source_uid}", "/dmf/api/v2/users/alice", 200)
+        },
+        row(Customer, "DELETE", "/dmf/api/v2/users/{source_uid}", "/dmf/api/v2/users/alice", 409),
+        row(Customer, "GET", "/dmf/api/v2/users/migrations", "/dmf/api/v2/users/migrations", 200),
+        row(
+            Customer,
+            "GET",
+            "/dmf/api/v2/users/migrations/summary",
+            "/dmf/api/v2/users/migrations/summary",
+            200,
+        ),
+        Row {
             body: first("bob"),
             ..row(Customer, "POST", "/dmf/api/v2/users/migrations", "/dmf/api/v2/users/migrations", 201)
         },
@@ -279,12 +300,23 @@ async fn one_source_does_not_see_the_users_of_another() {
         ("GET", "/dmf/api/v2/users/alice/migrations/latest"),
         ("GET", "/dmf/api/v2/users/alice/migrations/1"),
         ("PUT", "/dmf/api/v2/users/alice/migrations/close/latest/as/ABORTED"),
+        ("GET", "/dmf/api/v2/users/alice"),
+        ("PUT", "/dmf/api/v2/users/alice"),
+        ("DELETE", "/dmf/api/v2/users/alice"),
         ("PUT", "/dmf/api/v2/users/alice/migrations/latest/priority"),
         ("POST", "/dmf/api/v2/users/alice/migrations/latest/cancel"),
     ] {
-        let body = if path.ends_with("priority") { json!({ "priority": true }) } else { Value::Null };
+        let body = match path.rsplit_once('/').unwrap().1 {
+            "priority" => json!({ "priority": true }),
+            "alice" if method == "PUT" => json!({ "email": "eve@example.com" }),
+            _ => Value::Null,
+        };
         let call = with_json(request(method, path).header(KEY_HEADER, key), &body);
         assert_eq!(api.send(call).await.errors(404), ["User not found"], "{method} {path}");
+    }
+    for path in ["/dmf/api/v2/users", "/dmf/api/v2/users/migrations"] {
+        let call = with_json(request("GET", path).header(KEY_HEADER, key), &Value::Null);
+        assert!(!api.send(call).await.expect(200).to_string().contains("alice"), "{path}");
     }
     let mut body = first("eve");
     body["sourcehost"] = json!("imap.host.1");

@@ -43,7 +43,7 @@ async fn an_unknown_url_tells_the_anonymous_nothing() {
     let unknown = [
         "/",
         "/dmf",
-        "/dmf/api/v2/users",
+        "/dmf/api/v2/user",
         "/dmf/api/v2/users/migrations/",
         "/dmf/admin/api/v2/source",
         "/dmf/admin/api/v2/sources/",
@@ -98,7 +98,7 @@ async fn another_method_is_answered_with_those_there_are() {
         assert_eq!(answer.errors(405), [text]);
         assert_eq!(answer.headers[header::ALLOW], allowed);
     }
-    let answer = api.customer("GET", "/users/migrations", Value::Null).await;
+    let answer = api.customer("GET", "/users/a/migrations/latest/cancel", Value::Null).await;
     assert_eq!(answer.errors(405).len(), 1);
     assert_eq!(answer.headers[header::ALLOW], "POST");
 }

@@ -52,6 +52,7 @@ async fn they_are_created_listed_and_read() {
         "migrationCommand2": { "name": "ignore" },
         "paused": false,
         "connectionsInUse": 0,
+        "queued": 0,
     });
     assert_eq!(created, shown);
     let small = api.admin("POST", HOSTS, host("imap.a", &json!({ "name": "ignore" }))).await.expect(201);
@@ -146,4 +147,29 @@ async fn everything_that_is_wrong_is_said_at_once() {
         api.admin("POST", HOSTS, reserved).await.errors(400),
         ["reservedForPriority: must be less than maxConnections"]
     );
+}
+
+#[tokio::test]
+async fn the_same_server_under_two_sources_is_warned_about() {
+    let api = api().await;
+    let ignore = json!({ "name": "ignore" });
+    let first = api.admin("POST", HOSTS, host("imap", &ignore)).await.expect(201);
+    assert_eq!(first.get("warnings"), None);
+    api.admin("POST", "/sources", json!({ "name": "CustomerY" })).await.expect(201);
+    let second = api.admin("POST", "/sources/CustomerY/sourcehosts", host("IMAP", &ignore)).await.expect(201);
+    let warning =
+        "name: CustomerX has a source host of this name, too; their limits are counted apart";
+    assert_eq!(second["warnings"], json!([warning]));
+}
+
+#[tokio::test]
+async fn they_show_how_many_migrations_wait() {
+    let api = Api::start().await;
+    let source = api.furnish().await;
+    let record = api.submit("a").await;
+    api.submit("b").await;
+    let shown = async || api.admin("GET", &format!("{HOSTS}/imap.host.1"), Value::Null).await.expect(200);
+    assert_eq!((&shown().await["queued"], &shown().await["connectionsInUse"]), (&json!(2), &json!(0)));
+    api.claim(&source, &record).await;
+    assert_eq!((&shown().await["queued"], &shown().await["connectionsInUse"]), (&json!(1), &json!(1)));
 }

@@ -60,7 +60,16 @@ CREATE TABLE IF NOT EXISTS {journal} (
     verification           LONGTEXT NULL,
     -- A user has at most one open row; the database says so, not code.
     open_user              BIGINT UNSIGNED AS (IF(status IN ('SCHEDULED', 'SYNC'), user_id, NULL)) PERSISTENT,
+    -- Bytes that the sync brought: its mails, at the mean size of the mails on the target.
+    moved_size             BIGINT UNSIGNED AS (IF(target_message_count > 0,
+        CAST(LEAST(target_mailbox_size / target_message_count * sync_message_count, 9223372036854775807)
+             AS UNSIGNED), 0)) PERSISTENT,
     UNIQUE KEY open_user (open_user),
     KEY user (user_id, id),
-    KEY status (status, id)
+    KEY status (status, id),
+    -- The summary reads these two alone: what there is, and what ended lately.
+    KEY summary (sourcehost_id, status, phase, sync_message_count, moved_size),
+    KEY rate (stopped, sync_message_count, moved_size),
+    KEY created (created),
+    KEY backend (backend, id)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4;

@@ -61,7 +61,7 @@ pub struct Record {
     pub verification: Option<Value>,
 }
 
-const SELECT: &str = "SELECT j.id, j.user_id, u.source_uid, j.created, j.status, j.phase, j.priority, j.epoch,
+pub(super) const SELECT: &str = "SELECT j.id, j.user_id, u.source_uid, j.created, j.status, j.phase, j.priority, j.epoch,
         j.not_before, j.started, j.stopped, j.modified, j.backend, j.attempt, j.details, j.target_message_count,
         j.target_mailbox_size, j.source_message_count, j.source_mailbox_size, j.expunged_message_count,
         j.sync_message_count, j.sync_speed, j.verification

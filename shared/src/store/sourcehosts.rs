@@ -152,6 +152,28 @@ impl Store {
         Ok(id.map(HostId))
     }
 
+    /// Names of the other Sources that have a source host of this name.
+    pub async fn other_sources_of_host(&self, source: SourceId, host: &str) -> Result<Vec<String>> {
+        Ok(sqlx::query_scalar(
+            "SELECT s.name FROM sourcehosts h JOIN sources s ON s.id = h.source_id
+             WHERE h.name = ? AND h.source_id <> ? ORDER BY s.name",
+        )
+        .bind(host)
+        .bind(source.0)
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
+    /// Id and name of each source host of a Source.
+    pub async fn sourcehost_names(&self, source: SourceId) -> Result<Vec<(HostId, String)>> {
+        let rows: Vec<(u32, String)> =
+            sqlx::query_as("SELECT id, name FROM sourcehosts WHERE source_id = ? ORDER BY name")
+                .bind(source.0)
+                .fetch_all(&self.pool)
+                .await?;
+        Ok(rows.into_iter().map(|(id, name)| (HostId(id), name)).collect())
+    }
+
     /// All source hosts of a Source with their use, by name; with `name`, that one alone.
     pub async fn sourcehosts(&self, source: SourceId, name: Option<&str>) -> Result<Vec<HostView>> {
         let statement = format!(

@@ -50,6 +50,14 @@ impl Lease {
     }
 }
 
+/// How much of a source host is used.
+#[derive(Debug, Clone, Copy, sqlx::FromRow)]
+pub(crate) struct Usage {
+    pub(crate) host: u32,
+    pub(crate) limit: u32,
+    pub(crate) leases: i64,
+}
+
 /// MariaDB of a fleet, read by the way of nobody else: the truth, whatever is cut.
 #[derive(Debug, Clone)]
 pub struct Books {
@@ -109,8 +117,8 @@ impl Books {
     }
 
     /// Limit and leases of each source host, at one moment.
-    pub(crate) async fn usage(&self) -> Result<Vec<(u32, u32, i64)>> {
-        let statement = "SELECT h.id, h.max_connections, COUNT(l.journal_id) FROM sourcehosts h
+    pub(crate) async fn usage(&self) -> Result<Vec<Usage>> {
+        let statement = "SELECT h.id AS host, h.max_connections AS `limit`, COUNT(l.journal_id) AS leases FROM sourcehosts h
              LEFT JOIN leases l ON l.sourcehost_id = h.id GROUP BY h.id, h.max_connections";
         Ok(sqlx::query_as(statement).fetch_all(&self.pool).await?)
     }

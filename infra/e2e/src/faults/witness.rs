@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use dmf_lab::Lab;
 use tokio::task::JoinHandle;
 
-use super::books::{Books, Row};
+use super::books::{Books, Row, Usage};
 use super::children::{Child, Children};
 
 /// Between two looks.
@@ -40,14 +40,7 @@ impl Witness {
         let watching = tokio::spawn(async move {
             loop {
                 let looked = tokio::join!(books.rows(), books.usage());
-                let mut seen = lock(&own);
-                seen.children.append(&mut children.recorded());
-                if let (Ok(rows), Ok(usage)) = looked {
-                    seen.look_at_rows(rows);
-                    seen.look_at_usage(&usage);
-                    seen.looks += 1;
-                }
-                drop(seen);
+                lock(&own).look(looked, children.recorded());
                 tokio::time::sleep(INTERVAL).await;
             }
         });
@@ -83,23 +76,30 @@ impl Drop for Witness {
 }
 
 impl Seen {
+    fn look(&mut self, books: (Result<Vec<Row>>, Result<Vec<Usage>>), mut children: BTreeSet<Child>) {
+        self.children.append(&mut children);
+        if let (Ok(rows), Ok(usage)) = books {
+            self.look_at_rows(rows);
+            self.look_at_usage(&usage);
+            self.looks += 1;
+        }
+    }
+
     fn look_at_rows(&mut self, rows: Vec<Row>) {
         for row in rows {
-            if let Some(before) = self.rows.get(&row.id) {
-                if row.epoch < before.epoch {
-                    self.note(format!("the epoch fell: {before:?}, then {row:?}"));
-                }
-                if before.is_terminal() && row != self.rows[&row.id] {
-                    self.note(format!("a row left its end: {:?}, then {row:?}", self.rows[&row.id]));
-                }
+            let Some(before) = self.rows.insert(row.id, row.clone()) else { continue };
+            if row.epoch < before.epoch {
+                self.note(format!("the epoch fell: {before:?}, then {row:?}"));
             }
-            self.rows.insert(row.id, row);
+            if before.is_terminal() && row != before {
+                self.note(format!("a row left its end: {before:?}, then {row:?}"));
+            }
         }
     }
 
     /// A host whose limit was lowered may have more leases, but none that is new.
-    fn look_at_usage(&mut self, usage: &[(u32, u32, i64)]) {
-        for (host, limit, leases) in usage {
+    fn look_at_usage(&mut self, usage: &[Usage]) {
+        for Usage { host, limit, leases } in usage {
             let before = self.usage.insert(*host, *leases).unwrap_or(0);
             if *leases > i64::from(*limit) && *leases > before {
                 self.note(format!("host {host} has {leases} leases after {before}, its limit is {limit}"));

@@ -2,11 +2,14 @@
 
 pub mod cancel;
 pub mod close;
+pub mod export;
 pub mod history;
 pub mod latest;
+pub mod list;
 pub mod prioritize;
 pub mod read;
 pub mod submit;
+pub mod summary;
 
 use axum::Json;
 use dmf_shared::{

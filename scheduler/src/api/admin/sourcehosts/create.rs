@@ -1,8 +1,8 @@
 //! `POST /sources/{source}/sourcehosts`
 
 use axum::{Json, extract::State, http::StatusCode};
-use dmf_shared::store::NewSourcehost;
-use serde_json::Value;
+use dmf_shared::store::{NewSourcehost, Source};
+use serde_json::{Value, json};
 
 use super::super::sources;
 use crate::{
@@ -31,9 +31,25 @@ pub async fn create(
         }
     })?;
     app.relay.notify_one();
-    let created = app.store.sourcehosts(source.id, Some(&new.name)).await?;
-    let created = created.first().ok_or_else(|| ApiError::not_found("Source host"))?;
-    Ok((StatusCode::CREATED, Json(super::body(created))))
+    let mut created = super::show(&app, &source, &new.name).await?;
+    let warnings = warnings(&app, &source, &new.name).await?;
+    if !warnings.is_empty() {
+        created["warnings"] = json!(warnings);
+    }
+    Ok((StatusCode::CREATED, Json(created)))
+}
+
+/// Each Source counts its own connections: a server that stands under two gets the sum of both limits.
+async fn warnings(app: &App, source: &Source, host: &str) -> Result<Vec<String>> {
+    let others = app.store.other_sources_of_host(source.id, host).await?;
+    let warnings = others.into_iter().map(|other| {
+        format!("name: {other} has a source host of this name, too; their limits are counted apart")
+    });
+    let warnings: Vec<String> = warnings.collect();
+    for warning in &warnings {
+        tracing::warn!(source = %source.name, host, "{warning}");
+    }
+    Ok(warnings)
 }
 
 fn definition(mut fields: Fields) -> Result<NewSourcehost> {

@@ -13,5 +13,6 @@ use crate::{
 pub async fn list(State(app): State<App>, Path(source): Path<String>) -> Result<Json<Vec<Value>>> {
     let source = sources::find(&app, &source).await?;
     let hosts = app.store.sourcehosts(source.id, None).await?;
-    Ok(Json(hosts.iter().map(super::body).collect()))
+    let queued = app.store.queued_by_host(&source).await?;
+    Ok(Json(hosts.iter().map(|host| super::body(host, &queued)).collect()))
 }

@@ -6,7 +6,10 @@ pub mod pause;
 pub mod read;
 pub mod update;
 
-use dmf_shared::store::{HostView, Source};
+use dmf_shared::{
+    domain::ids::HostId,
+    store::{HostView, Source},
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -23,7 +26,14 @@ async fn find(app: &App, source: &Source, name: &str) -> Result<HostView> {
     found.ok_or_else(|| ApiError::not_found("Source host"))
 }
 
-fn body(view: &HostView) -> Value {
+/// The source host as it is now, with its use.
+async fn show(app: &App, source: &Source, name: &str) -> Result<Value> {
+    let found = find(app, source, name).await?;
+    let queued = app.store.queued_by_host(source).await?;
+    Ok(body(&found, &queued))
+}
+
+fn body(view: &HostView, queued: &[(HostId, u64)]) -> Value {
     let (host, definition) = (&view.host, &view.host.definition);
     object([
         ("name", json!(definition.name)),
@@ -37,5 +47,6 @@ fn body(view: &HostView) -> Value {
         ("suspendedUntil", json!(host.suspended_until.map(time))),
         ("suspendedReason", json!(host.suspended_reason)),
         ("connectionsInUse", json!(view.connections_in_use)),
+        ("queued", json!(queued.iter().find(|(id, _)| *id == host.id).map_or(0, |(_, waiting)| *waiting))),
     ])
 }

@@ -31,5 +31,5 @@ async fn set(app: &App, source: &str, host: &str, paused: bool) -> Result<Json<V
     app.store.pause_sourcehost(found.host.id, paused).await?;
     tracing::info!(source = %source.name, host, paused, "source host ordered");
     app.relay.notify_one();
-    Ok(Json(super::body(&super::find(app, &source, host).await?)))
+    Ok(Json(super::show(app, &source, host).await?))
 }

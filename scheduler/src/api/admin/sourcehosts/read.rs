@@ -15,5 +15,5 @@ pub async fn read(
     Path((source, host)): Path<(String, String)>,
 ) -> Result<Json<Value>> {
     let source = sources::find(&app, &source).await?;
-    Ok(Json(super::body(&super::find(&app, &source, &host).await?)))
+    Ok(Json(super::show(&app, &source, &host).await?))
 }

@@ -31,7 +31,7 @@ pub async fn update(
     }
     tracing::info!(source = %source.name, host, "source host changed");
     app.relay.notify_one();
-    Ok(Json(super::body(&super::find(&app, &source, &host).await?)))
+    Ok(Json(super::show(&app, &source, &host).await?))
 }
 
 fn read(mut fields: Fields) -> Result<SourcehostChange> {

@@ -1,0 +1,93 @@
+//! The figures over a whole journal.
+
+use dmf_shared::{
+    domain::migration::Status,
+    store::{Counts, Finish},
+};
+use serde_json::{Value, json};
+
+use crate::support::Api;
+
+const SUMMARY: &str = "/users/migrations/summary";
+
+#[tokio::test]
+async fn it_counts_what_there_is_and_tells_when_it_will_be_done() {
+    let api = Api::start().await;
+    let source = api.furnish().await;
+    let none = json!({ "SCHEDULED": 0, "SYNC": 0, "SUCCESS": 0, "FAILURE": 0, "ABORTED": 0 });
+    let empty = api.customer("GET", SUMMARY, Value::Null).await.expect(200);
+    assert_eq!(
+        empty,
+        json!({
+            "migrations": 0,
+            "open": 0,
+            "status": none,
+            "phase": { "PRE_SYNC": none, "CUTOVER": none },
+            "sourcehosts": [{ "name": "imap.host.1", "status": none }],
+            "movedMessageCount": 0,
+            "movedSize": 0,
+            "rate": { "migrationsPerHour": 0, "messagesPerHour": 0, "bytesPerHour": 0 },
+        })
+    );
+    let record = api.submit("a").await;
+    let claimed = api.claim(&source, &record).await;
+    let counts = Counts {
+        target_message_count: Some(200),
+        target_mailbox_size: Some(4000),
+        sync_message_count: Some(50),
+        ..Counts::default()
+    };
+    let finish =
+        Finish { status: Status::Success, details: json!([]), counts, attempt: 1, verification: None };
+    api.app.store.finish(&source, claimed.job, claimed.epoch, &finish).await.unwrap();
+    api.submit("b").await;
+    api.submit("c").await;
+    let summary = api.customer("GET", SUMMARY, Value::Null).await.expect(200);
+    let mut counts = none.clone();
+    counts["SUCCESS"] = json!(1);
+    counts["SCHEDULED"] = json!(2);
+    assert_eq!((&summary["migrations"], &summary["open"]), (&json!(3), &json!(2)));
+    assert_eq!(summary["status"], counts);
+    assert_eq!(summary["phase"], json!({ "PRE_SYNC": counts, "CUTOVER": none }));
+    assert_eq!(summary["sourcehosts"], json!([{ "name": "imap.host.1", "status": counts }]));
+    // 50 of 200 mails of 4000 bytes in all.
+    assert_eq!((&summary["movedMessageCount"], &summary["movedSize"]), (&json!(50), &json!(1000)));
+    assert_eq!(summary["rate"]["migrationsPerHour"], 60);
+    assert!(summary["eta"].as_str().unwrap().ends_with('Z'));
+}
+
+#[tokio::test]
+async fn counts_of_any_size_do_not_stop_a_result() {
+    let api = Api::start().await;
+    let source = api.furnish().await;
+    let record = api.submit("a").await;
+    let claimed = api.claim(&source, &record).await;
+    let counts = Counts {
+        target_message_count: Some(1),
+        target_mailbox_size: Some(u64::MAX),
+        sync_message_count: Some(u64::MAX),
+        ..Counts::default()
+    };
+    let finish =
+        Finish { status: Status::Success, details: json!([]), counts, attempt: 1, verification: None };
+    api.app.store.finish(&source, claimed.job, claimed.epoch, &finish).await.unwrap();
+    api.customer("GET", SUMMARY, Value::Null).await.expect(200);
+}
+
+#[tokio::test]
+async fn it_reads_indexes_alone() {
+    let api = Api::start().await;
+    let source = api.furnish().await;
+    api.submit("a").await;
+    api.app.store.fill_journal(&source, 20_000).await.unwrap();
+    let plans = api.app.store.explain_summary(&source).await.unwrap();
+    for ((index, extra), expected) in plans.iter().zip(["summary", "rate"]) {
+        assert_eq!(index, expected);
+        assert!(extra.contains("Using index"), "{index}: {extra}");
+        for costly in ["temporary", "filesort", "Using index condition"] {
+            assert!(!extra.contains(costly), "{index}: {extra}");
+        }
+    }
+    let summary = api.customer("GET", SUMMARY, Value::Null).await.expect(200);
+    assert_eq!(summary["status"]["SUCCESS"], 20_000);
+}
