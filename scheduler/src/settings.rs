@@ -132,12 +132,12 @@ fn listen(reader: &mut Reader<'_>) -> SocketAddr {
 }
 
 fn reaper_settings(reader: &mut Reader<'_>) -> reaper::Settings {
-    let silence = LeaseTimes::read(reader).silence;
+    let LeaseTimes { silence, max_losses, .. } = LeaseTimes::read(reader);
     let secs = Duration::from_secs;
     reaper::Settings {
         poll: reader.duration("dmf.lease.poll", secs(5).min(silence / 4).max(secs(1)), secs(1)..=silence / 2),
         silence,
-        max_losses: reader.number("dmf.lease.max-losses", 3, 1..=100),
+        max_losses,
     }
 }
 

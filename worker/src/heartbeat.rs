@@ -28,6 +28,8 @@ pub struct Rhythm {
     pub timeout: Duration,
     /// A lease in MariaDB that this process does not know is handed back when it is older than this.
     pub claim_timeout: Duration,
+    /// A migration that was lost so often is given up.
+    pub max_losses: u32,
 }
 
 /// What beats.

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use dmf_shared::store::{self, Backend, BackendState, HandBack, Registration, Store};
+use dmf_shared::store::{self, Backend, BackendState, Registration, Store};
 use nix::fcntl::{Flock, FlockArg};
 use uuid::Uuid;
 
@@ -104,7 +104,7 @@ impl StateDir {
 }
 
 /// Takes the worker's place: kills what an earlier process of this directory left behind, makes sure
-/// that no live process has the name, registers, and hands the earlier process's leases back.
+/// that no live process has the name, registers, and takes the earlier process's leases back.
 pub async fn take_place(
     store: &Store,
     state: &StateDir,
@@ -124,7 +124,7 @@ pub async fn take_place(
     }
     // Before the old incarnation is forgotten: a crash after this line has nothing left to hand back.
     if let (Some(known), Some(previous)) = (&known, previous) {
-        hand_back_leases(store, known, previous).await?;
+        reap_leases(store, known, previous, rhythm.max_losses).await?;
     }
     registration.incarnation = Uuid::new_v4();
     state.write_incarnation(registration.incarnation)?;
@@ -161,17 +161,27 @@ async fn refuse_live_twin(
 }
 
 /// The earlier process is gone (its directory is locked by us) and so are its children: its leases
-/// return to the queue at once.
-async fn hand_back_leases(store: &Store, backend: &Backend, previous: Uuid) -> Result<(), Error> {
+/// return to the queue at once. Each counts as a loss: a migration that kills its worker would else kill it
+/// for ever, as often as something restarts it.
+async fn reap_leases(
+    store: &Store,
+    backend: &Backend,
+    previous: Uuid,
+    max_losses: u32,
+) -> Result<(), Error> {
     let leases = store.leases_of(backend.id, previous).await?;
     if leases.is_empty() {
         return Ok(());
     }
-    let sources = store.sources().await?;
+    let (sources, beats) = (store.sources().await?, store.lease_beats().await?);
     for lease in leases {
         let Some(source) = sources.iter().find(|source| source.id == lease.job.source) else { continue };
-        store.hand_back(source, lease.job, lease.epoch, &HandBack::default()).await?;
-        tracing::warn!(job = %lease.job, "handed back what the process before this one held");
+        // One that a reaper has taken meanwhile is nobody's any more.
+        let Some(beat) = beats.iter().find(|beat| beat.job == lease.job && beat.epoch == lease.epoch) else {
+            continue;
+        };
+        let reaped = store.reap(source, beat, max_losses).await?;
+        tracing::warn!(job = %lease.job, ?reaped, "took back what the process before this one held");
     }
     Ok(())
 }

@@ -14,10 +14,13 @@ pub struct LeaseTimes {
     pub deadline: Duration,
     /// How long a lease is seen silent in both stores before it is reaped.
     pub silence: Duration,
+    /// A migration that was lost so often is a FAILURE: a reaper counts, and a worker that finds what the
+    /// process before it held.
+    pub max_losses: u32,
 }
 
 impl LeaseTimes {
-    /// Reads `dmf.lease.heartbeat`, `.deadline` and `.silence`.
+    /// Reads `dmf.lease.heartbeat`, `.deadline`, `.silence` and `.max-losses`.
     pub fn read(reader: &mut Reader<'_>) -> Self {
         let secs = Duration::from_secs;
         let heartbeat = reader.duration("dmf.lease.heartbeat", secs(10), secs(1)..=secs(60));
@@ -31,7 +34,8 @@ impl LeaseTimes {
             reader
                 .reject("dmf.lease.silence", "must be at least dmf.lease.deadline plus dmf.lease.heartbeat");
         }
-        Self { heartbeat, deadline, silence }
+        let max_losses = reader.number("dmf.lease.max-losses", 3, 1..=100);
+        Self { heartbeat, deadline, silence, max_losses }
     }
 }
 

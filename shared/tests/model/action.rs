@@ -2,72 +2,111 @@
 
 use super::{
     scene::{Clause, SILENCE, Scene},
-    state::{Life, Note, Slot, Stage, State, Status, WORKERS},
+    state::{Life, Slot, Stage, State, Status, Task, WORKERS, Worker},
 };
 
 /// A step. Numbers are those of a worker, a migration, or both in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Action {
     Submit(usize),
+    /// Orders.
     Cancel(usize),
     Close(usize),
     Stop(usize),
-    RelayReads(usize),
+    /// Schedulers.
+    Relay(usize),
     RelayPushes,
     RelayFails,
     Rebuild,
     Reconcile,
     Reap(usize),
-    Propose(usize, usize),
     /// The visibility time of a proposal is over.
     Expire(usize),
+    /// Workers.
+    Propose(usize, usize),
     Claim(usize, usize),
-    ClaimUnanswered(usize, usize),
     /// A proposal that can't be claimed is left to its visibility time.
     Forget(usize, usize),
+    TellQueue(usize, usize),
     StartChild(usize, usize),
     ChildEnds(usize, usize),
     Record(usize, usize),
-    RecordUnanswered(usize, usize),
     HandBack(usize, usize),
     GiveUp(usize, usize),
     Release(usize, usize),
-    BeatDatabase(usize),
-    BeatQueue(usize),
     Tick,
-    Crash(usize),
     Restart(usize),
-    Freeze(usize),
     Wake(usize),
-    CutDatabase(usize),
     HealDatabase(usize),
-    CutQueue(usize),
     HealQueue(usize),
+    /// Faults.
+    Crash(usize),
+    Freeze(usize),
+    CutDatabase(usize),
+    CutQueue(usize),
     LoseQueue,
+    ClaimUnanswered(usize, usize),
+    RecordUnanswered(usize, usize),
+    /// The relay has read a row and is slow to push it.
+    RelayStalls(usize),
     /// A second process takes the name of a live worker.
     Twin(usize),
 }
 
 impl Scene {
-    /// All steps that are possible, faults included.
+    /// All steps that are possible.
+    ///
+    /// A worker that runs does what it has to do at once: between two of its steps there is time for a
+    /// fault, and one that freezes it gives everybody else all the time there is.
     pub fn possible(&self, state: &State, actions: &mut Vec<Action>) {
-        self.operators(state, actions);
-        self.schedulers(state, actions);
         for worker in 0..WORKERS {
-            self.work(state, worker, actions);
-            self.faults_of(state, worker, actions);
+            self.at_once(state, worker, actions);
         }
-        if state.faults > 0 && state.built {
-            actions.push(Action::LoseQueue);
+        if actions.is_empty() {
+            self.orders(state, actions);
+            self.schedulers(state, actions);
+            for worker in 0..WORKERS {
+                self.in_time(state, worker, actions);
+            }
         }
-        let waits = self.ids().any(|m| state.leases[m].is_some())
-            || state.workers.iter().any(|worker| worker.tasks.iter().any(|task| task.left > 0));
-        if waits && !(0..WORKERS).any(|worker| state.owes_beat(worker)) {
-            actions.push(Action::Tick);
+        if state.faults > 0 {
+            self.faults(state, actions);
         }
     }
 
-    fn operators(&self, state: &State, actions: &mut Vec<Action>) {
+    /// What a running worker does without waiting for anything.
+    fn at_once(&self, state: &State, w: usize, actions: &mut Vec<Action>) {
+        let worker = &state.workers[w];
+        if worker.life != Life::Up {
+            return;
+        }
+        for m in self.ids() {
+            if worker.proposals[m] && worker.tasks[m].stage == Stage::None {
+                actions.push(if worker.database { Action::Claim(w, m) } else { Action::Forget(w, m) });
+            }
+            let task = worker.tasks[m];
+            match task.stage {
+                Stage::None => {}
+                Stage::Claimed | Stage::Running if task.left == 0 => actions.push(Action::GiveUp(w, m)),
+                Stage::Claimed => {
+                    actions.push(Action::StartChild(w, m));
+                    if worker.queue && state.slots[m] != Slot::Running(task.epoch) {
+                        actions.push(Action::TellQueue(w, m));
+                    }
+                }
+                Stage::Running => {}
+                // A result is offered whether the lease is alive or not: MariaDB decides.
+                Stage::Done if worker.database => actions.push(Action::Record(w, m)),
+                Stage::GoingBack if worker.database => actions.push(Action::HandBack(w, m)),
+                // It is kept while Redis confirms the lease.
+                Stage::Done if task.left > 0 => {}
+                Stage::Done | Stage::GoingBack => actions.push(Action::GiveUp(w, m)),
+                Stage::Recorded => actions.push(Action::Release(w, m)),
+            }
+        }
+    }
+
+    fn orders(&self, state: &State, actions: &mut Vec<Action>) {
         for m in self.ids() {
             if state.may_submit(self, m) {
                 actions.push(Action::Submit(m));
@@ -76,15 +115,23 @@ impl Scene {
                 actions.extend([Action::Cancel(m), Action::Close(m)]);
             }
         }
+        for (w, worker) in state.workers.iter().enumerate() {
+            if state.orders > 0 && worker.life == Life::Up && worker.tasks.iter().any(Task::is_live) {
+                actions.push(Action::Stop(w));
+            }
+        }
     }
 
     fn schedulers(&self, state: &State, actions: &mut Vec<Action>) {
-        match state.relay {
-            None => actions.extend(self.ids().filter(|m| state.outbox[*m]).map(Action::RelayReads)),
-            Some(_) if state.built => actions.push(Action::RelayPushes),
-            Some(_) => actions.push(Action::RelayFails),
+        if state.built {
+            actions.push(Action::Reconcile);
+            actions.extend(self.ids().filter(|m| state.outbox[*m]).map(Action::Relay));
+        } else {
+            actions.push(Action::Rebuild);
         }
-        actions.push(if state.built { Action::Reconcile } else { Action::Rebuild });
+        if state.relay.is_some() {
+            actions.push(if state.built { Action::RelayPushes } else { Action::RelayFails });
+        }
         for m in self.ids() {
             if state.leases[m].is_some_and(|lease| lease.silent >= SILENCE) {
                 actions.push(Action::Reap(m));
@@ -93,106 +140,61 @@ impl Scene {
                 actions.push(Action::Expire(m));
             }
         }
+        // Outbox entries are relayed sooner than a heartbeat's time goes by.
+        let late = state.built && self.ids().any(|m| state.outbox[m]);
+        let waits = self.ids().any(|m| state.leases[m].is_some())
+            || state.workers.iter().any(|worker| worker.tasks.iter().any(Task::is_live));
+        if waits && !late {
+            actions.push(Action::Tick);
+        }
     }
 
-    fn work(&self, state: &State, w: usize, actions: &mut Vec<Action>) {
+    /// What a worker does sooner or later.
+    fn in_time(&self, state: &State, w: usize, actions: &mut Vec<Action>) {
         let worker = &state.workers[w];
-        for m in self.ids() {
-            if worker.children[m] {
-                actions.push(Action::ChildEnds(w, m));
-            }
-        }
-        match worker.life {
-            Life::Up => {}
-            Life::Frozen => return actions.push(Action::Wake(w)),
-            Life::Dead if worker.database => return actions.push(Action::Restart(w)),
-            Life::Dead => return,
-        }
-        for m in self.ids() {
-            if worker.queue && worker.database && !worker.proposals[m] && state.may_propose(self, m) {
-                actions.push(Action::Propose(w, m));
-            }
-            if worker.proposals[m] && worker.tasks[m].stage == Stage::None {
-                actions.push(if worker.database { Action::Claim(w, m) } else { Action::Forget(w, m) });
-            }
-            self.go_on(state, w, m, actions);
-        }
-        if worker.database && !worker.beat_database && self.beats_database(state, w) {
-            actions.push(Action::BeatDatabase(w));
-        }
-        if worker.queue && self.beats_queue(state, w) {
-            actions.push(Action::BeatQueue(w));
-        }
-    }
-
-    /// How a lease goes on.
-    fn go_on(&self, state: &State, w: usize, m: usize, actions: &mut Vec<Action>) {
-        let worker = &state.workers[w];
-        let task = worker.tasks[m];
-        match task.stage {
-            Stage::None => {}
-            Stage::Claimed | Stage::Running if task.left == 0 => actions.push(Action::GiveUp(w, m)),
-            Stage::Claimed => actions.push(Action::StartChild(w, m)),
-            Stage::Running => {}
-            // A result is offered whether the lease is alive or not: MariaDB decides.
-            Stage::Done if worker.database => actions.push(Action::Record(w, m)),
-            Stage::GoingBack if worker.database => actions.push(Action::HandBack(w, m)),
-            Stage::Done if task.left > 0 => {}
-            Stage::Done | Stage::GoingBack => actions.push(Action::GiveUp(w, m)),
-            Stage::Recorded => actions.push(Action::Release(w, m)),
-        }
-    }
-
-    fn beats_database(&self, state: &State, w: usize) -> bool {
-        self.ids().any(|m| {
-            let task = state.workers[w].tasks[m];
-            let live = task.left > 0 && task.stage != Stage::Recorded;
-            live || state.leases[m]
-                .is_some_and(|lease| usize::from(lease.worker) == w && !state.knows(m, &lease))
-        })
-    }
-
-    /// Once in a tick, and besides as soon as the queue does not know a claim.
-    fn beats_queue(&self, state: &State, w: usize) -> bool {
-        self.ids().any(|m| {
-            let task = state.workers[w].tasks[m];
-            let live = task.left > 0 && task.stage != Stage::Recorded;
-            live && (!state.workers[w].beat_queue || state.slots[m] != Slot::Running(task.epoch))
-        })
-    }
-
-    fn faults_of(&self, state: &State, w: usize, actions: &mut Vec<Action>) {
-        let worker = &state.workers[w];
+        actions.extend(self.ids().filter(|m| worker.children[*m]).map(|m| Action::ChildEnds(w, m)));
         if !worker.database {
             actions.push(Action::HealDatabase(w));
         }
         if !worker.queue {
             actions.push(Action::HealQueue(w));
         }
-        if state.orders > 0 && worker.life == Life::Up && worker.tasks.iter().any(|task| task.left > 0) {
-            actions.push(Action::Stop(w));
-        }
-        if state.faults == 0 || worker.life == Life::Dead {
-            return;
-        }
-        actions.push(Action::Crash(w));
-        if worker.life == Life::Up {
-            actions.push(Action::Freeze(w));
-            self.unanswered(state, w, actions);
-        }
-        if worker.database {
-            actions.push(Action::CutDatabase(w));
-        }
-        if worker.queue {
-            actions.push(Action::CutQueue(w));
-        }
-        if !self.has(Clause::RefusalOfTwins) {
-            actions.push(Action::Twin(w));
+        match worker.life {
+            Life::Up if worker.queue && worker.database => {
+                actions.extend(self.ids().filter(|m| state.may_propose(self, *m)).map(|m| Action::Propose(w, m)));
+            }
+            Life::Frozen => actions.push(Action::Wake(w)),
+            Life::Dead if worker.database => actions.push(Action::Restart(w)),
+            Life::Up | Life::Dead => {}
         }
     }
 
-    fn unanswered(&self, state: &State, w: usize, actions: &mut Vec<Action>) {
-        let worker = &state.workers[w];
+    fn faults(&self, state: &State, actions: &mut Vec<Action>) {
+        if state.built {
+            actions.push(Action::LoseQueue);
+        }
+        if state.built && state.relay.is_none() {
+            actions.extend(self.ids().filter(|m| state.outbox[*m]).map(Action::RelayStalls));
+        }
+        for (w, worker) in state.workers.iter().enumerate().filter(|(_, worker)| worker.life != Life::Dead) {
+            actions.push(Action::Crash(w));
+            if worker.life == Life::Up {
+                actions.push(Action::Freeze(w));
+                self.unanswered(worker, w, actions);
+            }
+            if worker.database {
+                actions.push(Action::CutDatabase(w));
+            }
+            if worker.queue {
+                actions.push(Action::CutQueue(w));
+            }
+            if !self.has(Clause::RefusalOfTwins) {
+                actions.push(Action::Twin(w));
+            }
+        }
+    }
+
+    fn unanswered(&self, worker: &Worker, w: usize, actions: &mut Vec<Action>) {
         for m in self.ids().filter(|_| worker.database) {
             if worker.proposals[m] && worker.tasks[m].stage == Stage::None {
                 actions.push(Action::ClaimUnanswered(w, m));
@@ -219,7 +221,10 @@ impl Scene {
             Action::Rebuild => state.rebuild(self),
             Action::Reap(m) => state.reap(m),
             Action::Expire(m) => state.expire(self, m),
-            Action::RelayReads(m) => self.read_note(state, m),
+            Action::Relay(m) => {
+                let note = state.read_note(m);
+                state.push(self, note);
+            }
             Action::RelayPushes => {
                 if let Some(note) = state.relay.take() {
                     state.push(self, note);
@@ -239,8 +244,7 @@ impl Scene {
             Action::HandBack(w, m) => state.hand_back(w, m),
             Action::GiveUp(w, m) => state.give_up(w, m),
             Action::Release(w, m) => state.release(self, w, m),
-            Action::BeatDatabase(w) => state.beat_database(self, w),
-            Action::BeatQueue(w) => state.beat_queue(self, w),
+            Action::TellQueue(w, m) => state.tell_queue(self, w, m),
             Action::Tick => state.tick(self),
             Action::Restart(w) => state.restart(w),
             Action::Wake(w) => state.workers[w].life = Life::Up,
@@ -249,14 +253,6 @@ impl Scene {
             Action::Cancel(_) | Action::Close(_) | Action::Stop(_) => self.order(state, action),
             fault => self.fail(state, fault),
         }
-    }
-
-    fn read_note(&self, state: &mut State, m: usize) {
-        state.outbox[m] = false;
-        let row = state.rows[m];
-        let leased = state.leases[m].is_some();
-        state.relay =
-            Some(Note { migration: u8::try_from(m).unwrap(), status: row.status, epoch: row.epoch, leased });
     }
 
     fn order(&self, state: &mut State, order: Action) {
@@ -277,6 +273,7 @@ impl Scene {
             Action::CutDatabase(w) => state.workers[w].database = false,
             Action::CutQueue(w) => state.workers[w].queue = false,
             Action::LoseQueue => state.lose_queue(),
+            Action::RelayStalls(m) => state.relay = Some(state.read_note(m)),
             Action::ClaimUnanswered(w, m) => state.decide(self, w, m, false),
             Action::RecordUnanswered(w, m) => {
                 let epoch = state.task(w, m).epoch;

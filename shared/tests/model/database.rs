@@ -2,7 +2,7 @@
 
 use super::{
     scene::{Clause, Scene},
-    state::{Lease, State, Status},
+    state::{Lease, Note, State, Status},
 };
 
 /// The answer to a claim.
@@ -45,7 +45,15 @@ impl State {
         self.outbox[migration] = true;
     }
 
-    pub fn leases_of_host(&self, scene: &Scene, host: usize) -> usize {
+    /// The row as it is now, for the queue; the entry leaves the outbox.
+    pub fn read_note(&mut self, migration: usize) -> Note {
+        self.outbox[migration] = false;
+        let row = self.rows[migration];
+        let leased = self.leases[migration].is_some();
+        Note { migration: u8::try_from(migration).unwrap(), status: row.status, epoch: row.epoch, leased }
+    }
+
+    fn leases_of_host(&self, scene: &Scene, host: usize) -> usize {
         scene.ids().filter(|other| scene.host(*other) == host && self.leases[*other].is_some()).count()
     }
 

@@ -107,7 +107,7 @@ impl Scene {
         if state.relay.is_some() {
             return Some(Action::RelayPushes);
         }
-        self.ids().find(|m| state.outbox[*m]).map(Action::RelayReads)
+        self.ids().find(|m| state.outbox[*m]).map(Action::Relay)
     }
 
     /// No worker holds a task any more, so every lease that is left is lost.

@@ -72,6 +72,13 @@ pub struct Task {
     pub left: u8,
 }
 
+impl Task {
+    /// Whether it is heartbeated: a lease that was silent too long is dead for ever.
+    pub fn is_live(&self) -> bool {
+        self.left > 0 && !matches!(self.stage, Stage::None | Stage::Recorded)
+    }
+}
+
 pub const NO_TASK: Task = Task { stage: Stage::None, epoch: 0, left: 0 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -88,9 +95,6 @@ pub struct Worker {
     /// Whether it reaches MariaDB and Redis.
     pub database: bool,
     pub queue: bool,
-    /// Whether it has beaten there in this tick.
-    pub beat_database: bool,
-    pub beat_queue: bool,
     pub proposals: [bool; MIGRATIONS],
     pub tasks: [Task; MIGRATIONS],
     /// Children on its machine, which may outlive it where no guard kills them.
@@ -140,8 +144,6 @@ impl State {
             life: Life::Up,
             database: true,
             queue: true,
-            beat_database: false,
-            beat_queue: false,
             proposals: [false; MIGRATIONS],
             tasks: [NO_TASK; MIGRATIONS],
             children: [false; MIGRATIONS],

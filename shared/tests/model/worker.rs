@@ -4,7 +4,7 @@ use super::{
     database::Claimed,
     queue::Then,
     scene::{Clause, DEADLINE, SILENCE, Scene},
-    state::{Life, MIGRATIONS, NO_TASK, Stage, State, Task},
+    state::{Life, MIGRATIONS, NO_TASK, Stage, State, Task, WORKERS},
 };
 
 impl State {
@@ -28,6 +28,12 @@ impl State {
         if self.workers[worker].queue {
             self.settle(scene, migration, 0, then);
         }
+    }
+
+    /// A claim is told to Redis at once; heartbeats do it again.
+    pub fn tell_queue(&mut self, scene: &Scene, worker: usize, migration: usize) {
+        let epoch = self.task(worker, migration).epoch;
+        self.hear(scene, migration, epoch);
     }
 
     /// A guard starts nothing after the deadline.
@@ -89,8 +95,7 @@ impl State {
     }
 
     /// Confirms leases in MariaDB and reads back what is wanted of them.
-    pub fn beat_database(&mut self, scene: &Scene, worker: usize) {
-        self.workers[worker].beat_database = true;
+    fn beat_database(&mut self, scene: &Scene, worker: usize) {
         for migration in scene.ids() {
             let task = *self.task(worker, migration);
             let mine = self.leases[migration].filter(|lease| usize::from(lease.worker) == worker);
@@ -106,25 +111,23 @@ impl State {
                         self.stop_child(worker, migration, Stage::Done);
                     }
                 }
-                None if task.left > 0 && task.stage != Stage::Recorded => self.lose(worker, migration),
+                None if task.is_live() => self.lose(worker, migration),
                 _ => {}
             }
         }
     }
 
     /// Confirms leases in Redis.
-    pub fn beat_queue(&mut self, scene: &Scene, worker: usize) {
-        self.workers[worker].beat_queue = true;
+    fn beat_queue(&mut self, scene: &Scene, worker: usize) {
         for migration in scene.ids() {
             let task = *self.task(worker, migration);
-            if task.left == 0 || task.stage == Stage::Recorded {
+            if !task.is_live() {
                 continue;
             }
             if self.hear(scene, migration, task.epoch) {
                 self.task(worker, migration).left = DEADLINE;
-                if scene.has(Clause::SecondWitness)
-                    && self.leases[migration].is_some_and(|lease| lease.epoch == task.epoch)
-                {
+                let mine = self.leases[migration].is_some_and(|lease| lease.epoch == task.epoch);
+                if mine && scene.has(Clause::SecondWitness) {
                     self.heard(migration);
                 }
             } else {
@@ -144,31 +147,34 @@ impl State {
         self.task(worker, migration).left = 0;
     }
 
-    /// Whether a heartbeat must come before time goes on: a worker that runs beats in time.
-    pub fn owes_beat(&self, worker: usize) -> bool {
-        let worker = &self.workers[worker];
-        let live = worker.tasks.iter().any(|task| task.left > 0 && task.stage != Stage::Recorded);
-        let owes = (worker.database && !worker.beat_database) || (worker.queue && !worker.beat_queue);
-        worker.life == Life::Up && live && owes
-    }
-
-    /// Time goes on by one heartbeat.
+    /// The time from one heartbeat to the next goes by. A worker that runs beats in each; one that does
+    /// not beat in time is frozen, as far as others can see.
     pub fn tick(&mut self, scene: &Scene) {
-        for worker in &mut self.workers {
-            worker.beat_database = false;
-            worker.beat_queue = false;
-            for (task, child) in worker.tasks.iter_mut().zip(&mut worker.children) {
-                if task.stage != Stage::None && task.stage != Stage::Recorded && task.left > 0 {
-                    task.left -= 1;
-                    // The guard kills, whether its worker runs or not; a worker kills its own only while it runs.
-                    if task.left == 0 && (scene.has(Clause::GuardProcess) || worker.life == Life::Up) {
-                        *child = false;
-                    }
+        for worker in 0..WORKERS {
+            if self.workers[worker].life == Life::Up {
+                if self.workers[worker].queue {
+                    self.beat_queue(scene, worker);
+                }
+                if self.workers[worker].database {
+                    self.beat_database(scene, worker);
                 }
             }
+            self.near_deadlines(scene, worker);
         }
         for lease in self.leases.iter_mut().flatten() {
             lease.silent = (lease.silent + 1).min(SILENCE);
+        }
+    }
+
+    fn near_deadlines(&mut self, scene: &Scene, worker: usize) {
+        let worker = &mut self.workers[worker];
+        // The guard kills, whether its worker runs or not; a worker kills its own only while it runs.
+        let kills = scene.has(Clause::GuardProcess) || worker.life == Life::Up;
+        for (task, child) in worker.tasks.iter_mut().zip(&mut worker.children) {
+            if task.is_live() {
+                task.left -= 1;
+                *child &= task.left > 0 || !kills;
+            }
         }
     }
 
@@ -177,7 +183,6 @@ impl State {
         worker.life = Life::Dead;
         worker.proposals = [false; MIGRATIONS];
         worker.tasks = [NO_TASK; MIGRATIONS];
-        (worker.beat_database, worker.beat_queue) = (false, false);
         if scene.has(Clause::GuardProcess) {
             worker.children = [false; MIGRATIONS];
         }

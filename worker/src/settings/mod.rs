@@ -159,6 +159,7 @@ fn rhythm(reader: &mut Reader<'_>) -> Rhythm {
         lease: times.deadline,
         timeout: times.heartbeat.mul_f64(0.8),
         claim_timeout: Duration::from_secs(20).min(times.deadline / 2),
+        max_losses: times.max_losses,
     }
 }
 
