@@ -5,6 +5,8 @@ CREATE TABLE sources (
     name              VARCHAR(48) CHARACTER SET ascii COLLATE ascii_general_ci NOT NULL,
     api_key_hash      BINARY(32) NOT NULL,
     paused            BOOLEAN NOT NULL DEFAULT FALSE,
+    -- Requests a second of this Source's key; NULL follows the scheduler's configuration, 0 is no limit.
+    rate_limit        INT UNSIGNED NULL,
     -- Step of migrations/per_source that this Source's own tables have reached.
     schema_step       INT UNSIGNED NOT NULL DEFAULT 0,
     created           DATETIME(3) NOT NULL,
@@ -70,7 +72,8 @@ CREATE TABLE target_uids (
     source_id  INT UNSIGNED NOT NULL,
     user_id    BIGINT UNSIGNED NOT NULL,
     PRIMARY KEY (target_id, folded),
-    UNIQUE KEY target_uids_user (source_id, user_id)
+    UNIQUE KEY target_uids_user (source_id, user_id),
+    CONSTRAINT target_uids_target FOREIGN KEY (target_id) REFERENCES targets (id)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4;
 
 -- One small row for each migration whose child may live: the lease, not the status, says so.

@@ -91,6 +91,12 @@ fn holds(scene: Scene) {
 }
 
 #[test]
-fn two_users_of_one_host() {
-    holds(Scene::new(&[(0, 0), (1, 0)], 1, 1));
-}
+fn f00() { holds(Scene::new(&[(0, 0), (1, 0)], 0, 0)); }
+#[test]
+fn f01() { holds(Scene::new(&[(0, 0), (1, 0)], 0, 1)); }
+#[test]
+fn f10() { holds(Scene::new(&[(0, 0), (1, 0)], 1, 0)); }
+#[test]
+fn f11() { holds(Scene::new(&[(0, 0), (1, 0)], 1, 1)); }
+#[test]
+fn f20() { holds(Scene::new(&[(0, 0), (1, 0)], 2, 0)); }

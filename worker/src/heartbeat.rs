@@ -104,6 +104,12 @@ impl Heartbeat {
             }
             Err(_) => tracing::warn!("the queue heard no heartbeat in time"),
         }
+        // A heartbeat that overtakes the release of a migration that just ended takes its slot again.
+        for held in held {
+            if self.table().get(held.claimed.job).is_none_or(|now| now.claimed.epoch != held.claimed.epoch) {
+                self.claimant.release(held).await;
+            }
+        }
     }
 
     async fn beat_database(&self, held: &[Arc<Held>]) {

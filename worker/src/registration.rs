@@ -163,12 +163,7 @@ async fn refuse_live_twin(
 /// The earlier process is gone (its directory is locked by us) and so are its children: its leases
 /// return to the queue at once. Each counts as a loss: a migration that kills its worker would else kill it
 /// for ever, as often as something restarts it.
-async fn reap_leases(
-    store: &Store,
-    backend: &Backend,
-    previous: Uuid,
-    max_losses: u32,
-) -> Result<(), Error> {
+async fn reap_leases(store: &Store, backend: &Backend, previous: Uuid, max_losses: u32) -> Result<(), Error> {
     let leases = store.leases_of(backend.id, previous).await?;
     if leases.is_empty() {
         return Ok(());

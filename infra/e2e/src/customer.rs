@@ -25,6 +25,12 @@ impl Customer {
         Self { api, source: source.into(), key: key.into() }
     }
 
+    /// The same customer by the way of other schedulers.
+    #[must_use]
+    pub fn through(&self, api: Api) -> Self {
+        Self { api, ..self.clone() }
+    }
+
     /// Name of the Source.
     pub fn source(&self) -> &str {
         &self.source

@@ -19,7 +19,9 @@ pub fn parse(record: &str) -> Result<Vec<String>, Malformed> {
     let mut fields = Vec::new();
     let mut rest = record;
     loop {
-        let (field, after) = if let Some(quoted) = rest.strip_prefix('"') { unquote(quoted)? } else {
+        let (field, after) = if let Some(quoted) = rest.strip_prefix('"') {
+            unquote(quoted)?
+        } else {
             let (field, after) = rest.split_at(rest.find(',').unwrap_or(rest.len()));
             if field.contains('"') {
                 return Err(Malformed::StrayQuote);

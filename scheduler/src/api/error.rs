@@ -68,7 +68,8 @@ impl ApiError {
 
 impl From<store::Error> for ApiError {
     fn from(error: store::Error) -> Self {
-        if error.is_transient() {
+        // A table is missing when its Source is deleted at this moment: the next request hears 401.
+        if error.is_transient() || error.is_schema_missing() {
             tracing::warn!(error = &error as &dyn std::error::Error, "a request failed");
             Self::unavailable()
         } else {

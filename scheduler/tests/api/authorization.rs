@@ -124,6 +124,31 @@ fn rows() -> Vec<Row> {
             200,
         ),
         Row {
+            body: json!({ "rateLimit": null }),
+            ..row(
+                Admin,
+                "PUT",
+                "/dmf/admin/api/v2/sources/{source}",
+                "/dmf/admin/api/v2/sources/CustomerX",
+                200,
+            )
+        },
+        row(
+            Admin,
+            "DELETE",
+            "/dmf/admin/api/v2/sources/{source}",
+            "/dmf/admin/api/v2/sources/CustomerX",
+            409,
+        ),
+        row(
+            Admin,
+            "DELETE",
+            "/dmf/admin/api/v2/sources/{source}/sourcehosts/{host}",
+            "/dmf/admin/api/v2/sources/CustomerX/sourcehosts/imap.host.1",
+            409,
+        ),
+        row(Admin, "DELETE", "/dmf/admin/api/v2/targets/{target}", "/dmf/admin/api/v2/targets/default", 409),
+        Row {
             body: json!({ "maxThreads": 3 }),
             ..row(
                 Admin,

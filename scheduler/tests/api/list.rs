@@ -57,7 +57,10 @@ async fn records_are_filtered() {
         ("?backend=default/worker-1", vec!["running", "failed"]),
         ("?backend=default%2Fworker-2", vec![]),
         ("?sourcehost=imap.host.1&status=SUCCESS", vec![]),
-        ("?createdFrom=2020-01-01T00:00:00Z&createdUntil=2999-01-01T00:00:00Z&phase=CUTOVER", vec!["waiting"]),
+        (
+            "?createdFrom=2020-01-01T00:00:00Z&createdUntil=2999-01-01T00:00:00Z&phase=CUTOVER",
+            vec!["waiting"],
+        ),
         ("?createdFrom=2999-01-01T00:00:00Z", vec![]),
         ("?createdUntil=2020-01-01T00:00:00Z", vec![]),
         ("?stoppedFrom=2020-01-01T00:00:00Z", vec!["closed", "failed"]),
@@ -114,7 +117,11 @@ async fn they_are_exported_as_csv() {
     // The limit is one of pages.
     assert_eq!(lines.len(), 5);
     assert!(lines[0].starts_with("id,sourceUid,created,status,phase,priority,"), "{}", lines[0]);
-    assert!(lines[4].starts_with("1,failed,") && lines[4].contains(",FAILURE,PRE_SYNC,false,"), "{}", lines[4]);
+    assert!(
+        lines[4].starts_with("1,failed,") && lines[4].contains(",FAILURE,PRE_SYNC,false,"),
+        "{}",
+        lines[4]
+    );
     assert!(lines[4].ends_with(",7,,\"no \"\"way\"\", out\""), "{}", lines[4]);
     assert_eq!(export("?status=SUCCESS").await.text.lines().count(), 1);
     export("?status=x").await.errors(400);

@@ -4,6 +4,7 @@
 
 mod authorization;
 mod body;
+mod deletion;
 mod errors;
 mod health;
 mod list;

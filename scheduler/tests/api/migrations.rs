@@ -103,7 +103,13 @@ async fn an_operator_closes_a_waiting_or_running_migration_once() {
     let record = api.submit("e").await;
     let claimed = api.claim(&source, &record).await;
     assert_eq!(close(&api, "e", "ABORTED").await.expect(200)["status"], "ABORTED");
-    let late = Finish { status: Status::Success, details: json!([]), counts: Counts::default(), attempt: 1, verification: None };
+    let late = Finish {
+        status: Status::Success,
+        details: json!([]),
+        counts: Counts::default(),
+        attempt: 1,
+        verification: None,
+    };
     let finished = api.app.store.finish(&source, claimed.job, claimed.epoch, &late).await.unwrap();
     assert_eq!(finished, Finished::Superseded);
 }

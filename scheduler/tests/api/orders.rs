@@ -19,11 +19,8 @@ async fn put(api: &Api, path: &str) -> Value {
 /// Which workers and hosts the relay was told to look at, and how many migrations; these are done then.
 async fn told(api: &Api) -> (Vec<BackendId>, Vec<u32>, usize) {
     let batch = api.app.store.next_outbox_batch(100).await.unwrap();
-    let told = (
-        batch.backends.clone(),
-        batch.hosts.iter().map(|host| host.limit).collect(),
-        batch.jobs.len(),
-    );
+    let told =
+        (batch.backends.clone(), batch.hosts.iter().map(|host| host.limit).collect(), batch.jobs.len());
     if !batch.is_empty() {
         batch.done().await.unwrap();
     }
@@ -226,7 +223,10 @@ async fn a_waiting_migration_is_given_priority() {
         relay::relay_all(&api.app.store, &api.app.queue).await.unwrap();
     }
     assert_eq!(order("a", json!({})).await.errors(400), ["priority: is required"]);
-    assert_eq!(order("a", json!({ "priority": "yes" })).await.errors(400), ["priority: must be true or false"]);
+    assert_eq!(
+        order("a", json!({ "priority": "yes" })).await.errors(400),
+        ["priority: must be true or false"]
+    );
     assert_eq!(order("b", json!({ "priority": true })).await.errors(404), ["User not found"]);
     api.claim(&source, &record).await;
     let late = order("a", json!({ "priority": true })).await.errors(409);

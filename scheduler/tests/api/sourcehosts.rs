@@ -157,8 +157,7 @@ async fn the_same_server_under_two_sources_is_warned_about() {
     assert_eq!(first.get("warnings"), None);
     api.admin("POST", "/sources", json!({ "name": "CustomerY" })).await.expect(201);
     let second = api.admin("POST", "/sources/CustomerY/sourcehosts", host("IMAP", &ignore)).await.expect(201);
-    let warning =
-        "name: CustomerX has a source host of this name, too; their limits are counted apart";
+    let warning = "name: CustomerX has a source host of this name, too; their limits are counted apart";
     assert_eq!(second["warnings"], json!([warning]));
 }
 

@@ -17,9 +17,7 @@ use dmf_shared::{
     config::{Environment, Sources},
     domain::ids::{JobId, JournalId},
     queue::Queue,
-    store::{
-        BackendState, ClaimRequest, Claimed, Decision, Holder, Options, Registration, Source, Store,
-    },
+    store::{BackendState, ClaimRequest, Claimed, Decision, Holder, Options, Registration, Source, Store},
 };
 use serde_json::{Value, json};
 use tower::ServiceExt as _;

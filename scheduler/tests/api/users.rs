@@ -187,7 +187,8 @@ async fn users_are_filtered_by_source_host_and_target() {
             page["users"].as_array().unwrap().iter().map(|user| user["sourceUid"].clone()).collect();
         assert_eq!(uids, expected, "{query}");
     }
-    let wrong = api.customer("GET", "/users?sourcehost=x&target=y&limit=0&cursor=a&targt=z", Value::Null).await;
+    let wrong =
+        api.customer("GET", "/users?sourcehost=x&target=y&limit=0&cursor=a&targt=z", Value::Null).await;
     assert_eq!(
         wrong.errors(400),
         [

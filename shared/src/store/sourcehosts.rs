@@ -3,7 +3,7 @@
 use sqlx::{FromRow, Row as _, mysql::MySqlRow};
 use time::OffsetDateTime;
 
-use super::{Result, Store, outbox};
+use super::{Result, Source, Store, outbox, tables::Tables};
 use crate::domain::{
     command::Command,
     ids::{HostId, SourceId},
@@ -229,5 +229,21 @@ impl Store {
         outbox::add_host(&mut tx, host).await?;
         tx.commit().await?;
         Ok(true)
+    }
+
+    /// Deletes a source host. `false`, and nothing deleted, while it has users, open migrations or leases.
+    pub async fn delete_sourcehost(&self, source: &Source, host: HostId) -> Result<bool> {
+        let deleted = sqlx::query(Tables::of(&source.name).sql(
+            "DELETE FROM sourcehosts WHERE id = ? AND NOT EXISTS (SELECT 1 FROM leases WHERE sourcehost_id = ?)
+                 AND NOT EXISTS (SELECT 1 FROM {users} WHERE sourcehost_id = ?)
+                 AND NOT EXISTS (SELECT 1 FROM {journal} WHERE sourcehost_id = ? AND status IN ('SCHEDULED', 'SYNC'))",
+        ))
+        .bind(host.0)
+        .bind(host.0)
+        .bind(host.0)
+        .bind(host.0)
+        .execute(&self.pool)
+        .await?;
+        Ok(deleted.rows_affected() == 1)
     }
 }

@@ -36,6 +36,8 @@ pub struct SourceView {
     pub users: u64,
     /// How many migrations are waiting or running.
     pub open_migrations: u64,
+    /// Requests a second of its key, where that is not left to the configuration; 0 is no limit.
+    pub rate_limit: Option<u32>,
 }
 
 impl Store {
@@ -74,10 +76,37 @@ impl Store {
 
     /// The Source that a customer's key belongs to.
     pub async fn source_by_api_key(&self, api_key_hash: [u8; 32]) -> Result<Option<Source>> {
-        Ok(sqlx::query_as("SELECT id, name, paused FROM sources WHERE api_key_hash = ?")
+        Ok(self.customer_by_api_key(api_key_hash).await?.map(|(source, _)| source))
+    }
+
+    /// The Source that a customer's key belongs to, with the key's own limit of requests a second.
+    pub async fn customer_by_api_key(&self, api_key_hash: [u8; 32]) -> Result<Option<(Source, Option<u32>)>> {
+        let row = sqlx::query("SELECT id, name, paused, rate_limit FROM sources WHERE api_key_hash = ?")
             .bind(&api_key_hash[..])
             .fetch_optional(&self.pool)
-            .await?)
+            .await?;
+        row.map(|row| Ok((Source::from_row(&row)?, row.try_get("rate_limit")?))).transpose()
+    }
+
+    /// Gives a Source another key or rate limit; the outer `None` leaves one as it is. The old key is void
+    /// with the commit. `Conflict` on `sources_api_key_hash` when another Source has this key.
+    pub async fn update_source(
+        &self,
+        source: SourceId,
+        api_key_hash: Option<[u8; 32]>,
+        rate_limit: Option<Option<u32>>,
+    ) -> Result<()> {
+        sqlx::query(
+            "UPDATE sources SET api_key_hash = COALESCE(?, api_key_hash), rate_limit = IF(?, ?, rate_limit),
+                 modified = UTC_TIMESTAMP(3) WHERE id = ?",
+        )
+        .bind(api_key_hash.as_ref().map(|hash| &hash[..]))
+        .bind(rate_limit.is_some())
+        .bind(rate_limit.flatten())
+        .bind(source.0)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
     }
 
     /// All Sources, by name.
@@ -88,12 +117,15 @@ impl Store {
     /// A Source with the counts that the admin sees: two index scans.
     pub async fn source_view(&self, source: Source) -> Result<SourceView> {
         let tables = Tables::of(&source.name);
-        let (users, open): (i64, i64) = sqlx::query_as(tables.sql(
+        let (users, open, rate_limit): (i64, i64, Option<u32>) = sqlx::query_as(tables.sql(
             "SELECT (SELECT COUNT(*) FROM {users}),
-                    (SELECT COUNT(*) FROM {journal} WHERE status IN ('SCHEDULED', 'SYNC'))",
+                    (SELECT COUNT(*) FROM {journal} WHERE status IN ('SCHEDULED', 'SYNC')),
+                    (SELECT rate_limit FROM sources WHERE id = ?)",
         ))
+        .bind(source.id.0)
         .fetch_one(&self.pool)
         .await?;
-        Ok(SourceView { source, users: users.unsigned_abs(), open_migrations: open.unsigned_abs() })
+        let (users, open_migrations) = (users.unsigned_abs(), open.unsigned_abs());
+        Ok(SourceView { source, users, open_migrations, rate_limit })
     }
 }

@@ -54,4 +54,19 @@ impl Store {
             .await?;
         Ok(rows.into_iter().map(Target::from).collect())
     }
+
+    /// Deletes a target. `false`, and nothing deleted, while it has backends or users.
+    pub async fn delete_target(&self, target: TargetId) -> Result<bool> {
+        // The foreign keys say the same to those who add one at this moment.
+        let deleted = sqlx::query(
+            "DELETE FROM targets WHERE id = ? AND NOT EXISTS (SELECT 1 FROM backends WHERE target_id = ?)
+                 AND NOT EXISTS (SELECT 1 FROM target_uids WHERE target_id = ?)",
+        )
+        .bind(target.0)
+        .bind(target.0)
+        .bind(target.0)
+        .execute(&self.pool)
+        .await?;
+        Ok(deleted.rows_affected() == 1)
+    }
 }

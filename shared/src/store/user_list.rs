@@ -16,8 +16,8 @@ pub struct UserView {
     pub user: User,
     /// Name of its target.
     pub target: String,
-    /// Name of its source host.
-    pub sourcehost: String,
+    /// Name of its source host; none when that was deleted at the moment when the user came.
+    pub sourcehost: Option<String>,
     /// When it was created.
     pub created: OffsetDateTime,
     /// When it was changed last.
@@ -54,7 +54,7 @@ fn select(tables: &Tables) -> String {
         "SELECT {}, u.created, u.modified, t.name AS target_name, h.name AS sourcehost_name {}",
         users::COLUMNS,
         tables.text(
-            "FROM {users} u JOIN targets t ON t.id = u.target_id JOIN sourcehosts h ON h.id = u.sourcehost_id"
+            "FROM {users} u JOIN targets t ON t.id = u.target_id LEFT JOIN sourcehosts h ON h.id = u.sourcehost_id"
         )
     )
 }

@@ -176,7 +176,10 @@ impl Scene {
         if state.built && state.relay.is_none() {
             actions.extend(self.ids().filter(|m| state.outbox[*m]).map(Action::RelayStalls));
         }
-        for (w, worker) in state.workers.iter().enumerate().filter(|(_, worker)| worker.life != Life::Dead) {
+        // A fault of a worker with empty hands does nothing that not being asked does not do.
+        let busy = |w: &usize| state.workers[*w].life != Life::Dead && !state.is_idle(*w);
+        for w in (0..WORKERS).filter(busy) {
+            let worker = &state.workers[w];
             actions.push(Action::Crash(w));
             if worker.life == Life::Up {
                 actions.push(Action::Freeze(w));
@@ -211,6 +214,7 @@ impl Scene {
         self.apply(&mut state, action);
         let grows = |m: usize| state.rows[m].epoch >= before.rows[m].epoch;
         state.broken.epoch |= !self.ids().all(grows);
+        state.normalise();
         state
     }
 

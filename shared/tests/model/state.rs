@@ -48,7 +48,7 @@ pub enum Slot {
 }
 
 /// How far a worker is with a lease.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Stage {
     None,
     /// Nothing was started yet.
@@ -64,7 +64,7 @@ pub enum Stage {
 }
 
 /// A lease as its worker knows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Task {
     pub stage: Stage,
     pub epoch: u8,
@@ -81,7 +81,7 @@ impl Task {
 
 pub const NO_TASK: Task = Task { stage: Stage::None, epoch: 0, left: 0 };
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Life {
     Up,
     /// Stopped by SIGSTOP.
@@ -89,7 +89,7 @@ pub enum Life {
     Dead,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Worker {
     pub life: Life,
     /// Whether it reaches MariaDB and Redis.
@@ -100,6 +100,16 @@ pub struct Worker {
     /// Children on its machine, which may outlive it where no guard kills them.
     pub children: [bool; MIGRATIONS],
 }
+
+/// A worker with empty hands.
+const FIRST_WORKER: Worker = Worker {
+    life: Life::Up,
+    database: true,
+    queue: true,
+    proposals: [false; MIGRATIONS],
+    tasks: [NO_TASK; MIGRATIONS],
+    children: [false; MIGRATIONS],
+};
 
 /// What the relay has read and not pushed yet: the row may have changed since.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -140,14 +150,6 @@ impl State {
     pub fn first(faults: u8, orders: u8) -> Self {
         let row =
             Row { status: Status::Absent, epoch: 0, cancel_requested: false, cancelled: false, ends: 0 };
-        let worker = Worker {
-            life: Life::Up,
-            database: true,
-            queue: true,
-            proposals: [false; MIGRATIONS],
-            tasks: [NO_TASK; MIGRATIONS],
-            children: [false; MIGRATIONS],
-        };
         Self {
             rows: [row; MIGRATIONS],
             leases: [None; MIGRATIONS],
@@ -157,10 +159,74 @@ impl State {
             ready: [false; MIGRATIONS],
             slots: [Slot::Free; MIGRATIONS],
             ring: [false; HOSTS],
-            workers: [worker; WORKERS],
+            workers: [FIRST_WORKER; WORKERS],
             faults,
             orders,
             broken: Broken::default(),
+        }
+    }
+
+    /// Makes states equal that differ in nothing that matters later: epochs are compared with each other
+    /// and raised, so they are renumbered from 1; workers are alike, so they are ordered; and what was
+    /// wanted of an ended row wants nothing more.
+    pub fn normalise(&mut self) {
+        for migration in 0..MIGRATIONS {
+            self.renumber(migration);
+            let row = &mut self.rows[migration];
+            if row.status == Status::Ended {
+                row.cancel_requested = false;
+                row.cancelled = false;
+            }
+        }
+        for worker in 0..WORKERS {
+            if self.is_idle(worker) {
+                self.workers[worker] = FIRST_WORKER;
+            }
+        }
+        if self.workers[1] < self.workers[0] {
+            self.workers.swap(0, 1);
+            for lease in self.leases.iter_mut().flatten() {
+                lease.worker = 1 - lease.worker;
+            }
+        }
+    }
+
+    /// Whether the worker has nothing in hand and nobody counts on it: whatever befell it, it may be
+    /// well again.
+    pub fn is_idle(&self, worker: usize) -> bool {
+        let known = &self.workers[worker];
+        known.tasks == FIRST_WORKER.tasks
+            && known.proposals == FIRST_WORKER.proposals
+            && known.children == FIRST_WORKER.children
+            && !self.leases.iter().flatten().any(|lease| usize::from(lease.worker) == worker)
+    }
+
+    /// Numbers the epochs of a migration from 1 in their order.
+    fn renumber(&mut self, migration: usize) {
+        let mut used = 0_u32;
+        self.each_epoch(migration, |epoch| used |= 1 << *epoch);
+        self.each_epoch(migration, |epoch| {
+            let below = used & ((1 << *epoch) - 1);
+            *epoch = u8::try_from(below.count_ones()).unwrap() + 1;
+        });
+    }
+
+    fn each_epoch(&mut self, migration: usize, mut visit: impl FnMut(&mut u8)) {
+        visit(&mut self.rows[migration].epoch);
+        if let Some(lease) = &mut self.leases[migration] {
+            visit(&mut lease.epoch);
+        }
+        if let Slot::Running(epoch) = &mut self.slots[migration] {
+            visit(epoch);
+        }
+        if let Some(note) = self.relay.as_mut().filter(|note| usize::from(note.migration) == migration) {
+            visit(&mut note.epoch);
+        }
+        for worker in &mut self.workers {
+            let task = &mut worker.tasks[migration];
+            if task.stage != Stage::None {
+                visit(&mut task.epoch);
+            }
         }
     }
 

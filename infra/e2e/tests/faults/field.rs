@@ -72,6 +72,11 @@ impl Field<'_> {
         &self.fleet.schedulers()[number - 1]
     }
 
+    /// The customer, asking one scheduler only.
+    pub(crate) fn customer_of(&self, scheduler: usize) -> Customer {
+        self.customer.through(self.fleet.api().only(scheduler - 1))
+    }
+
     /// Creates a user with some mail and submits its migration.
     pub(crate) async fn submit(&self, user: &str) -> Result<Seeded> {
         let truth = self.fleet.add_user(user, PASSWORD, &Seed::new(Folders::Inbox, 5))?;

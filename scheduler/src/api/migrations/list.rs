@@ -53,7 +53,8 @@ pub async fn list(
 fn wants_csv(headers: &HeaderMap) -> bool {
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     let first = accept.split(',').map(|range| range.split(';').next().unwrap_or_default().trim());
-    first.into_iter().find(|range| ["text/csv", "application/json", "*/*"].contains(range)) == Some("text/csv")
+    first.into_iter().find(|range| ["text/csv", "application/json", "*/*"].contains(range))
+        == Some("text/csv")
 }
 
 async fn read(app: &App, source: &Source, query: &mut Fields) -> Result<RecordFilter> {
@@ -97,7 +98,8 @@ mod tests {
 
     #[test]
     fn what_a_client_accepts() {
-        let wants = |accept: &str| wants_csv(&HeaderMap::from_iter([(header::ACCEPT, accept.parse().unwrap())]));
+        let wants =
+            |accept: &str| wants_csv(&HeaderMap::from_iter([(header::ACCEPT, accept.parse().unwrap())]));
         assert!(wants("text/csv") && wants("text/csv;q=1, */*") && wants("text/html, text/csv"));
         assert!(!wants("application/json") && !wants("*/*") && !wants("application/json, text/csv"));
         assert!(!wants_csv(&HeaderMap::new()));

@@ -37,8 +37,7 @@ pub async fn submit(
     let submitted = app.store.submit(&source, &submission).await.map_err(refused)?;
     app.relay.notify_one();
     let created = record(&submitted.record);
-    let location =
-        format!("{}/migrations/{}", path_of(&submitted.record.source_uid), submitted.record.id);
+    let location = format!("{}/migrations/{}", path_of(&submitted.record.source_uid), submitted.record.id);
     let headers = HeaderMap::from_iter(
         HeaderValue::from_str(&location).ok().map(|location| (header::LOCATION, location)),
     );

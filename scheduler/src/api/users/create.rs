@@ -21,8 +21,7 @@ pub async fn create(
 ) -> Result<(StatusCode, HeaderMap, Json<Value>)> {
     let source_uid = fields.text("sourceUid");
     let source_uid = fields.require("sourceUid", source_uid);
-    let user =
-        given::read(&app, &source, &mut Places::default(), source_uid.as_deref(), &mut fields).await?;
+    let user = given::read(&app, &source, &mut Places::default(), source_uid.as_deref(), &mut fields).await?;
     let source_uid = fields.finish(|| source_uid)?;
     app.store.create_user(&source, &source_uid, &user).await.map_err(super::refused)?;
     let shown = super::show(&app, &source, &source_uid).await?;

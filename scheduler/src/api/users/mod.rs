@@ -77,9 +77,7 @@ fn refused(error: UserError) -> ApiError {
         UserError::Leased(id) => ApiError::conflict(format!(
             "sourceUid: migration {id} of this user is closed, but its worker has not ended it yet"
         )),
-        UserError::TargetUidTaken => {
-            ApiError::conflict("targetUid: is taken by another user on this target")
-        }
+        UserError::TargetUidTaken => ApiError::conflict("targetUid: is taken by another user on this target"),
         UserError::TargetChanged => ApiError::conflict(
             "targetUid, target: can't change after a first successful migration, unless force is true",
         ),

@@ -20,7 +20,9 @@ pub async fn delete(
         return Err(ApiError::conflict("the backend is alive"));
     }
     if !app.store.delete_backend(&backend).await? {
-        return Err(ApiError::conflict("the backend is alive again, or its last migrations are not taken back yet"));
+        return Err(ApiError::conflict(
+            "the backend is alive again, or its last migrations are not taken back yet",
+        ));
     }
     tracing::info!(target, name, "backend deleted");
     Ok(StatusCode::NO_CONTENT)

@@ -26,7 +26,8 @@ pub async fn update(
         _ => None,
     });
     let max_threads = fields.number("maxThreads", 1, MAX_THREADS);
-    let (initial_state, max_threads) = fields.finish(|| Some((initial_state.nested(), max_threads.nested())))?;
+    let (initial_state, max_threads) =
+        fields.finish(|| Some((initial_state.nested(), max_threads.nested())))?;
     app.store.configure_backend(backend.id, initial_state, max_threads).await?;
     tracing::info!(target, name, "backend configured");
     app.relay.notify_one();

@@ -1,6 +1,7 @@
 //! `/sources/{source}/sourcehosts`: the mail servers of a Source.
 
 pub mod create;
+pub mod delete;
 pub mod list;
 pub mod pause;
 pub mod read;

@@ -1,6 +1,7 @@
 //! `/targets`: the platforms that users are moved into.
 
 pub mod create;
+pub mod delete;
 pub mod list;
 pub mod read;
 

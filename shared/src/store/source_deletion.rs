@@ -1,0 +1,158 @@
+//! Deleting a Source: no migration may be open, and no child may live, when its tables go.
+
+use sqlx::{MySqlConnection, pool::PoolConnection};
+
+use super::{
+    Error, Result, Source, Store,
+    tables::{Tables, placeholders},
+};
+use crate::domain::ids::SourceId;
+
+/// What a deletion came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deletion {
+    /// Nothing of the Source is left.
+    Done,
+    /// So many migrations are open, or their children may live; nothing was deleted.
+    Open(u64),
+    /// Its tables are gone; call again for the rest.
+    Unfinished,
+}
+
+/// Most rows that one transaction changes.
+const BATCH: usize = 1000;
+
+impl Store {
+    /// Voids the key of a Source: nobody can submit any more.
+    pub async fn void_api_key(&self, source: SourceId) -> Result<()> {
+        let mut nobody = [0; 32];
+        nobody.fill_with(|| fastrand::u8(..));
+        self.update_source(source, Some(nobody), None).await
+    }
+
+    /// Cancels a batch of the open migrations of a Source: waiting ones at once, running ones when their
+    /// child is dead, and where a pre command had started after the failure command. `false` when there is
+    /// none left to cancel.
+    pub async fn cancel_some(&self, source: &Source) -> Result<bool> {
+        let cancelled = super::retry_contended(|| self.cancel_some_once(source)).await;
+        match cancelled {
+            // The tables went with an earlier call.
+            Err(error) if error.is_schema_missing() => Ok(false),
+            cancelled => cancelled,
+        }
+    }
+
+    async fn cancel_some_once(&self, source: &Source) -> Result<bool> {
+        let tables = Tables::of(&source.name);
+        let mut tx = self.pool.begin().await?;
+        let ids: Vec<u64> = sqlx::query_scalar(tables.sql(
+            "SELECT id FROM {journal} WHERE status IN ('SCHEDULED', 'SYNC') AND NOT cancel_requested
+             ORDER BY id LIMIT ? FOR UPDATE",
+        ))
+        .bind(BATCH as u32)
+        .fetch_all(&mut *tx)
+        .await?;
+        if ids.is_empty() {
+            return Ok(false);
+        }
+        let marks = placeholders(ids.len(), 1);
+        // MariaDB assigns from left to right, so `status` comes last.
+        let update = tables.text(
+            "UPDATE {journal} SET cancel_requested = TRUE, modified = UTC_TIMESTAMP(3),
+                 epoch = epoch + (status = 'SCHEDULED' AND NOT pre_started),
+                 stopped = IF(status = 'SCHEDULED' AND NOT pre_started, UTC_TIMESTAMP(3), stopped),
+                 not_before = IF(status = 'SCHEDULED' AND pre_started, NULL, not_before),
+                 cleanup = IF(status = 'SCHEDULED' AND pre_started, COALESCE(cleanup, 'ABORTED'), cleanup),
+                 status = IF(status = 'SCHEDULED' AND NOT pre_started, 'ABORTED', status)",
+        );
+        execute(&mut tx, &format!("{update} WHERE id IN ({marks})"), None, &ids).await?;
+        let lease = "UPDATE leases SET wanted = 'CANCEL' WHERE wanted = 'RUN' AND source_id = ?";
+        execute(&mut tx, &format!("{lease} AND journal_id IN ({marks})"), Some(source.id), &ids).await?;
+        let outbox = tables
+            .text("INSERT INTO outbox (kind, source_id, ref_id) SELECT 'MIGRATION', ?, id FROM {journal}");
+        execute(&mut tx, &format!("{outbox} WHERE id IN ({marks})"), Some(source.id), &ids).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// Deletes a Source, unless a migration is open or the lease of one stands. The tables go first: a
+    /// Source whose deletion was cut off has none, and the next call goes on.
+    pub async fn delete_source(&self, source: &Source) -> Result<Deletion> {
+        let mut connection = self.pool.acquire().await?;
+        let open = self.drop_tables(&mut connection, source).await;
+        // Its locks and its settings go with it.
+        connection.close_on_drop();
+        match open {
+            Ok(0) => {}
+            Ok(open) => return Ok(Deletion::Open(open)),
+            Err(error) if error.is_schema_missing() => {}
+            Err(error) => return Err(error),
+        }
+        // A million rows in one transaction would hold its locks for long.
+        let deleted = sqlx::query("DELETE FROM target_uids WHERE source_id = ? LIMIT 10000")
+            .bind(source.id.0)
+            .execute(&self.pool)
+            .await?;
+        if deleted.rows_affected() > 0 {
+            return Ok(Deletion::Unfinished);
+        }
+        let mut tx = self.pool.begin().await?;
+        for statement in ["DELETE FROM sourcehosts WHERE source_id = ?", "DELETE FROM sources WHERE id = ?"] {
+            sqlx::query(statement).bind(source.id.0).execute(&mut *tx).await?;
+        }
+        tx.commit().await?;
+        Ok(Deletion::Done)
+    }
+
+    /// Drops the tables unless this gives a number of migrations that are in the way. Locked: neither a
+    /// submit nor a claim comes between the look and the end.
+    async fn drop_tables(
+        &self,
+        connection: &mut PoolConnection<sqlx::MySql>,
+        source: &Source,
+    ) -> Result<u64> {
+        let tables = Tables::of(&source.name);
+        run(connection, "SET SESSION lock_wait_timeout = 2").await?;
+        run(connection, &tables.text("LOCK TABLES {users} WRITE, {journal} WRITE")).await?;
+        let open: i64 = sqlx::query_scalar(
+            tables.sql("SELECT COUNT(*) FROM {journal} WHERE status IN ('SCHEDULED', 'SYNC')"),
+        )
+        .fetch_one(&mut **connection)
+        .await?;
+        let leases: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM leases WHERE source_id = ?")
+            .bind(source.id.0)
+            .fetch_one(&self.pool)
+            .await?;
+        let in_the_way = open.max(leases).unsigned_abs();
+        let end = if in_the_way == 0 {
+            tables.text("DROP TABLE {journal}, {users}")
+        } else {
+            "UNLOCK TABLES".to_owned()
+        };
+        run(connection, &end).await?;
+        Ok(in_the_way)
+    }
+}
+
+/// A statement that can't be prepared.
+async fn run(connection: &mut MySqlConnection, statement: &str) -> Result<()> {
+    sqlx::raw_sql(sqlx::AssertSqlSafe(statement.to_owned())).execute(connection).await?;
+    Ok(())
+}
+
+async fn execute(
+    connection: &mut MySqlConnection,
+    statement: &str,
+    source: Option<SourceId>,
+    ids: &[u64],
+) -> Result<(), Error> {
+    let mut query = sqlx::query(sqlx::AssertSqlSafe(statement.to_owned())).persistent(false);
+    if let Some(source) = source {
+        query = query.bind(source.0);
+    }
+    for id in ids {
+        query = query.bind(*id);
+    }
+    query.execute(connection).await?;
+    Ok(())
+}
