@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::{Router, extract::DefaultBodyLimit, http::HeaderName, middleware::from_fn};
+use axum::{Router, extract::DefaultBodyLimit, http::HeaderName, middleware::{from_fn, from_fn_with_state}};
 use dmf_shared::{crypto::KeyRing, ops::health::Health, queue::Queue, store::Store};
 use tokio::sync::Notify;
 use tower_http::{
@@ -12,7 +12,10 @@ use tower_http::{
 
 use crate::api::{
     auth::{self, Admin},
-    deadline, error, json, routes, trace,
+    deadline, error, json,
+    limits::RateLimits,
+    peer::{self, TrustedProxies},
+    routes, trace, v1,
 };
 
 /// What every handler may use. Cheap to clone.
@@ -28,6 +31,12 @@ pub struct App {
     pub admin: Option<Arc<Admin>>,
     /// The header of the customers' API key.
     pub api_key_header: HeaderName,
+    /// Unknown fields of a body are no fault; otherwise they are in v2.
+    pub ignore_unknown_fields: bool,
+    /// How much each may ask.
+    pub limits: Arc<RateLimits>,
+    /// Whose word on the client's address is taken.
+    pub trusted_proxies: Arc<TrustedProxies>,
     /// Wakes the relay after a commit.
     pub relay: Arc<Notify>,
     /// The health indicators.
@@ -43,10 +52,12 @@ pub fn router(app: App) -> Router {
         .layer(CatchPanicLayer::custom(trace::panicked))
         .layer(from_fn(deadline::answer_in_time))
         .layer(from_fn(trace::in_span))
-        .with_state(app);
+        .layer(from_fn_with_state(app.clone(), peer::identify))
+        .with_state(app.clone());
     // Around the routes as a whole: a layer of theirs would not see the `Allow` of a 405.
     Router::new()
         .fallback_service(routes)
+        .layer(from_fn_with_state(app, v1::adapt))
         .layer(from_fn(error::render))
         .layer(PropagateRequestIdLayer::new(request_id.clone()))
         .layer(SetRequestIdLayer::new(request_id, MakeRequestUuid))

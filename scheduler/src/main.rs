@@ -1,10 +1,11 @@
 //! `dmf-scheduler`: load the settings, connect, migrate the schema, build, serve, drain.
 
-use std::{io::Write as _, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use std::{io::Write as _, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use clap::Parser;
 use dmf_scheduler::{
+    api::limits::RateLimits,
     app::{self, App},
     health, reaper, reconciler, relay,
     settings::Settings,
@@ -67,13 +68,16 @@ async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
         keys: Arc::new(settings.keys.clone()),
         admin: settings.admin.clone().map(Arc::new),
         api_key_header: settings.api_key_header.clone(),
+        ignore_unknown_fields: settings.ignore_unknown_fields,
+        limits: Arc::new(RateLimits::new(settings.rate_limits)),
+        trusted_proxies: Arc::new(settings.trusted_proxies.clone()),
         relay: wake.clone(),
     };
     let stop = || lifecycle.soft().clone();
     lifecycle.spawn("relay", relay::run(store.clone(), queue.clone(), wake.clone(), stop()));
     lifecycle.spawn("reaper", reaper::run(store.clone(), queue.clone(), settings.reaper, wake, stop()));
     lifecycle.spawn("reconciler", reconciler::run(store.clone(), queue, stop()));
-    let serve = axum::serve(listener, app::router(app))
+    let serve = axum::serve(listener, app::router(app).into_make_service_with_connect_info::<SocketAddr>())
         .with_graceful_shutdown(lifecycle.soft().clone().cancelled_owned());
     let life = lifecycle.clone();
     lifecycle.spawn("http", async move {

@@ -1,6 +1,6 @@
 //! The scheduler's settings: which keys there are, what they default to, what they mean.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
 use axum::http::HeaderName;
 use dmf_shared::{
@@ -11,7 +11,14 @@ use dmf_shared::{
 };
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::{api::auth::Admin, reaper};
+use crate::{
+    api::{
+        auth::Admin,
+        limits,
+        peer::TrustedProxies,
+    },
+    reaper,
+};
 
 /// Where the settings are when no file is named: the manual's path, then the working directory.
 const CANDIDATES: [&str; 2] = ["/opt/open-xchange/dmf/scheduler/etc/dmf-scheduler.yml", "dmf-scheduler.yml"];
@@ -41,6 +48,12 @@ pub struct Settings {
     pub admin: Option<Admin>,
     /// The header of the customers' API key.
     pub api_key_header: HeaderName,
+    /// Unknown fields of a body are no fault; otherwise they are in v2.
+    pub ignore_unknown_fields: bool,
+    /// How much each may ask.
+    pub rate_limits: limits::Settings,
+    /// Whose word on the client's address is taken.
+    pub trusted_proxies: TrustedProxies,
     /// MariaDB.
     pub database: DataSource,
     /// Redis.
@@ -83,6 +96,10 @@ impl Settings {
         let api_key_header = reader
             .parsed("http.headers.xapikey", "the name of an HTTP header", |text| text.trim().parse().ok())
             .unwrap_or_else(|| HeaderName::from_static("x-api-key"));
+        let ignore_unknown_fields =
+            reader.choice("dmf.api.unknown-fields", &[("refuse", false), ("ignore", true)], false);
+        let rate_limits = rate_limits(&mut reader);
+        let trusted_proxies = trusted_proxies(&mut reader);
         let database = DataSource::read(&mut reader, "datasources.default");
         let queue = queue::Options::read(&mut reader);
         let keys = KeyRing::read(&mut reader);
@@ -105,6 +122,9 @@ impl Settings {
                 listen,
                 admin,
                 api_key_header,
+                ignore_unknown_fields,
+                rate_limits,
+                trusted_proxies,
                 database,
                 queue,
                 keys,
@@ -129,6 +149,23 @@ fn listen(reader: &mut Reader<'_>) -> SocketAddr {
         .parsed("micronaut.server.host", "an IP address", |text| text.trim().parse().ok())
         .unwrap_or_else(|| std::net::IpAddr::from([0, 0, 0, 0]));
     SocketAddr::new(host, reader.port("micronaut.server.port", 8080))
+}
+
+fn rate_limits(reader: &mut Reader<'_>) -> limits::Settings {
+    let mut limit = |key: &str, default: u32| NonZeroU32::new(reader.number(key, default, 0..=1_000_000));
+    limits::Settings {
+        requests_per_second: limit("dmf.http.rate-limit.requests-per-second", 0),
+        wrong_per_minute: limit("dmf.http.rate-limit.wrong-credentials-per-minute", 30),
+    }
+}
+
+fn trusted_proxies(reader: &mut Reader<'_>) -> TrustedProxies {
+    let key = "dmf.http.trusted-proxies";
+    let networks = reader.list(key).unwrap_or_default();
+    TrustedProxies::parse(&networks).unwrap_or_else(|wrong| {
+        reader.reject(key, &format!("{wrong:?} is neither an address nor a network such as 10.0.0.0/8"));
+        TrustedProxies::default()
+    })
 }
 
 fn reaper_settings(reader: &mut Reader<'_>) -> reaper::Settings {

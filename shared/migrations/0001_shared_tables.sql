@@ -95,6 +95,24 @@ CREATE TABLE leases (
     KEY leases_holder (backend_id, incarnation)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4;
 
+-- Who changed what by API, written before the change: a row without a status is a change whose end nobody
+-- saw. What was refused leaves none.
+CREATE TABLE audit (
+    id         BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
+    at         DATETIME(3) NOT NULL,
+    -- admin:<name> or source:<name>
+    actor      VARCHAR(320) NOT NULL,
+    peer       VARCHAR(64) NULL,
+    request_id VARCHAR(64) NULL,
+    method     VARCHAR(16) NOT NULL,
+    path       VARCHAR(2048) NOT NULL,
+    -- JSON: the fields that were given, without any that may hold a secret.
+    fields     LONGTEXT NULL,
+    status     SMALLINT UNSIGNED NULL,
+    KEY audit_at (at, id),
+    KEY audit_actor (actor, id)
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4;
+
 -- "Look at this id": written in the transaction that changes the row, read by the relay.
 CREATE TABLE outbox (
     id        BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,

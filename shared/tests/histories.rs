@@ -4,10 +4,13 @@
 //! the public API shows is compared with the model. `PROPTEST_CASES` sets how many histories are tried,
 //! `PROPTEST_RNG_SEED` replays; a failure prints both and the shortest history that shows it.
 
+#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
 mod support;
 
 #[allow(unreachable_pub, reason = "parts of one test binary")]
 mod histories {
     pub mod campaign;
     mod queue;
+    mod store;
 }

@@ -24,7 +24,15 @@ pub struct Builder {
 impl Default for Builder {
     fn default() -> Self {
         let options = WorkerOptions { threads: 4, grace_secs: 20 };
-        Self { schedulers: 1, workers: 1, started_workers: None, options, lease: None, is_isolated: false, extra: String::new() }
+        Self {
+            schedulers: 1,
+            workers: 1,
+            started_workers: None,
+            options,
+            lease: None,
+            is_isolated: false,
+            extra: String::new(),
+        }
     }
 }
 

@@ -175,7 +175,9 @@ impl Fleet {
     /// When the fleet was not built with [`Builder::isolated`].
     #[track_caller]
     pub fn links(&self, daemon: &Daemon) -> &StoreLinks {
-        let Some(links) = self.links.get(daemon.name()) else { panic!("this fleet's stores are not isolated") };
+        let Some(links) = self.links.get(daemon.name()) else {
+            panic!("this fleet's stores are not isolated")
+        };
         links
     }
 

@@ -30,6 +30,8 @@
 mod api;
 mod binaries;
 mod builder;
+/// Random campaigns of faults.
+pub mod chaos;
 mod customer;
 mod daemon;
 /// The demo: twenty users moved in front of your eyes.

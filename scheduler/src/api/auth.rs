@@ -1,5 +1,7 @@
 //! Who may call: the admin by HTTP Basic, customers by their API key.
 
+use std::net::IpAddr;
+
 use axum::{
     extract::{FromRequestParts, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts},
@@ -13,7 +15,10 @@ use dmf_shared::{
 };
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::error::{ApiError, Result};
+use super::{
+    error::{ApiError, Result},
+    peer::Peer,
+};
 use crate::app::App;
 
 /// The one admin. Without one, every admin route answers 401.
@@ -63,23 +68,42 @@ fn basic_credentials(headers: &HeaderMap) -> Option<(String, String)> {
 
 /// Middleware before every admin route.
 pub async fn require_admin(State(app): State<App>, request: Request, next: Next) -> Result<Response> {
-    if is_admin(&app, request.headers()) {
-        Ok(next.run(request).await)
-    } else {
-        Err(ApiError::unauthorized())
-    }
+    let address = address(&request);
+    app.limits.admit(address).map_err(ApiError::too_many)?;
+    if is_admin(&app, request.headers()) { Ok(next.run(request).await) } else { Err(wrong(&app, &request)) }
 }
 
-/// The Source of the request's API key, if it has a valid one.
-async fn source_of_key(app: &App, headers: &HeaderMap) -> Result<Option<Source>> {
+/// Where the request comes from.
+fn address(request: &Request) -> Option<IpAddr> {
+    request.extensions().get::<Peer>().map(|peer| peer.0)
+}
+
+/// Counts wrong credentials; a request without any is no guess.
+fn wrong(app: &App, request: &Request) -> ApiError {
+    let headers = request.headers();
+    if headers.contains_key(header::AUTHORIZATION) || headers.contains_key(&app.api_key_header) {
+        tracing::warn!(from = ?address(request), "wrong credentials");
+        if let Err(too_many) = app.limits.count_wrong(address(request)) {
+            return ApiError::too_many(too_many);
+        }
+    }
+    ApiError::unauthorized()
+}
+
+/// The Source of the request's API key with the key's own limit, if it has a valid one.
+async fn source_of_key(app: &App, headers: &HeaderMap) -> Result<Option<(Source, Option<u32>)>> {
     let Some(key) = single(headers, &app.api_key_header) else { return Ok(None) };
     let Ok(key) = key.to_str() else { return Ok(None) };
-    Ok(app.store.source_by_api_key(hash_api_key(key)).await?)
+    Ok(app.store.customer_by_api_key(hash_api_key(key)).await?)
 }
 
 /// Middleware before every customer route; handlers get the [`Customer`] from it.
 pub async fn require_customer(State(app): State<App>, mut request: Request, next: Next) -> Result<Response> {
-    let source = source_of_key(&app, request.headers()).await?.ok_or_else(ApiError::unauthorized)?;
+    app.limits.admit(address(&request)).map_err(ApiError::too_many)?;
+    let Some((source, limit)) = source_of_key(&app, request.headers()).await? else {
+        return Err(wrong(&app, &request));
+    };
+    app.limits.count(source.id, limit).map_err(ApiError::too_many)?;
     request.extensions_mut().insert(Customer(source));
     Ok(next.run(request).await)
 }
@@ -99,9 +123,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Customer {
 /// Answers what no route matches: 404 to those with credentials, 401 to everybody else, so that
 /// nobody can find out which routes there are.
 pub async fn unknown_url(State(app): State<App>, request: Request) -> Result<Response> {
+    app.limits.admit(address(&request)).map_err(ApiError::too_many)?;
     if is_admin(&app, request.headers()) || source_of_key(&app, request.headers()).await?.is_some() {
         Err(ApiError::new(axum::http::StatusCode::NOT_FOUND, "Page Not Found"))
     } else {
-        Err(ApiError::unauthorized())
+        Err(wrong(&app, &request))
     }
 }

@@ -11,11 +11,14 @@ use axum::{
 use dmf_shared::store;
 use serde_json::json;
 
+use super::limits::TooMany;
+
 /// An answer that is an error.
 #[derive(Debug, Clone)]
 pub struct ApiError {
     status: StatusCode,
     errors: Vec<String>,
+    retry_after_secs: Option<u64>,
 }
 
 /// Result of a handler.
@@ -27,12 +30,22 @@ const RETRY_AFTER_SECS: u32 = 5;
 impl ApiError {
     /// An error with one sentence. It must not hold SQL, a path, a password or a stack.
     pub fn new(status: StatusCode, error: impl Into<String>) -> Self {
-        Self { status, errors: vec![error.into()] }
+        Self { status, errors: vec![error.into()], retry_after_secs: None }
+    }
+
+    /// What is wrong.
+    pub fn errors(&self) -> &[String] {
+        &self.errors
+    }
+
+    /// Whether the request was wrong, and not the service.
+    pub fn is_client_fault(&self) -> bool {
+        self.status.is_client_error()
     }
 
     /// 400 with everything that is wrong.
     pub const fn invalid(errors: Vec<String>) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, errors }
+        Self { status: StatusCode::BAD_REQUEST, errors, retry_after_secs: None }
     }
 
     /// 400 with one thing that is wrong.
@@ -53,6 +66,12 @@ impl ApiError {
     /// 503 with `Retry-After`: MariaDB is away, or too slow.
     pub fn unavailable() -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "The database is not available, try again later")
+    }
+
+    /// 429 with `Retry-After`.
+    pub fn too_many(TooMany(wait): TooMany) -> Self {
+        let retry_after_secs = Some(wait.as_secs() + u64::from(wait.subsec_nanos() > 0));
+        Self { retry_after_secs, ..Self::new(StatusCode::TOO_MANY_REQUESTS, "Too many requests, try again later") }
     }
 
     /// 404 for a thing that is not there, or not the caller's.
@@ -92,6 +111,9 @@ impl IntoResponse for ApiError {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECS));
             }
             _ => {}
+        }
+        if let Some(secs) = self.retry_after_secs {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(secs));
         }
         response.extensions_mut().insert(self);
         response

@@ -16,6 +16,7 @@ pub struct Fields {
     object: Map<String, Value>,
     known: Vec<&'static str>,
     errors: Vec<String>,
+    lenient: bool,
 }
 
 /// What a client said of one field.
@@ -62,7 +63,19 @@ const NAME_LIMIT: usize = 64;
 impl Fields {
     /// The fields of this object.
     pub const fn new(object: Map<String, Value>) -> Self {
-        Self { object, known: Vec::new(), errors: Vec::new() }
+        Self { object, known: Vec::new(), errors: Vec::new(), lenient: false }
+    }
+
+    /// The same; with `lenient`, unknown fields are no fault.
+    #[must_use]
+    pub const fn lenient(mut self, lenient: bool) -> Self {
+        self.lenient = lenient;
+        self
+    }
+
+    /// A short text that was not taken yet, for an answer to repeat.
+    pub fn peek(&self, field: &str) -> Option<&str> {
+        self.object.get(field)?.as_str().filter(|text| text.len() <= TEXT_LIMIT)
     }
 
     /// Notes that a field is wrong.
@@ -212,7 +225,7 @@ impl Fields {
     /// fields included. `complete` gives `None` only when a required field is missing.
     pub fn finish<T>(mut self, complete: impl FnOnce() -> Option<T>) -> Result<T> {
         let unknown = std::mem::take(&mut self.object);
-        for field in unknown.keys().take(ERROR_LIMIT) {
+        for field in unknown.keys().take(ERROR_LIMIT).filter(|_| !self.lenient) {
             let field: String = field.chars().take(NAME_LIMIT).collect();
             let wrong = match self.nearest(&field) {
                 Some(known) => format!("unknown field, did you mean {known}?"),

@@ -7,7 +7,7 @@ use axum::{
 };
 use serde_json::Value;
 
-use super::{error::ApiError, fields::Fields};
+use super::{audit::Note, error::ApiError, fields::Fields, v1::Reading};
 
 /// Largest body of a request that is not streamed, in bytes.
 pub const BODY_LIMIT: usize = 1024 * 1024;
@@ -32,6 +32,8 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
                 "Content-Type must be application/json",
             ));
         }
+        let reading = request.extensions().get::<Reading>().copied().unwrap_or_default();
+        let note = request.extensions().get::<Note>().cloned();
         // The router's `DefaultBodyLimit` bounds it.
         let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
             if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
@@ -41,7 +43,13 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
             }
         })?;
         match serde_json::from_slice::<Value>(&bytes) {
-            Ok(Value::Object(object)) => Ok(Self(Fields::new(object))),
+            Ok(Value::Object(mut object)) => {
+                reading.complete(&mut object);
+                if let Some(note) = note {
+                    note.give(&object);
+                }
+                Ok(Self(Fields::new(object).lenient(reading.lenient)))
+            }
             Ok(_) => Err(ApiError::bad_request("The body must be a JSON object")),
             Err(error) => Err(ApiError::bad_request(format!(
                 "The body is not valid JSON: {} at line {} column {}",

@@ -1,6 +1,7 @@
 //! The REST API: one folder a resource, one file a route; beside them what all routes share.
 
 pub mod admin;
+pub mod audit;
 pub mod auth;
 pub mod csv;
 pub mod deadline;
@@ -8,10 +9,13 @@ pub mod error;
 pub mod fields;
 pub mod health;
 pub mod json;
+pub mod limits;
 pub mod migrations;
 pub mod path;
+pub mod peer;
 pub mod query;
 pub mod record;
 pub mod routes;
 pub mod trace;
 pub mod users;
+pub mod v1;

@@ -6,7 +6,7 @@ use axum::{
 };
 use serde_json::{Map, Value};
 
-use super::{error::ApiError, fields::Fields};
+use super::{error::ApiError, fields::Fields, v1::Reading};
 
 /// The parameters of a query, each at most once; unknown ones are refused when the fields are finished.
 pub struct Query(pub Fields);
@@ -25,7 +25,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Query {
                 return Err(ApiError::bad_request(format!("{name}: must be given once")));
             }
         }
-        Ok(Self(Fields::new(object)))
+        let reading = parts.extensions.get::<Reading>().copied().unwrap_or_default();
+        Ok(Self(Fields::new(object).lenient(reading.lenient)))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use dmf_shared::store::Record;
 use serde_json::{Map, Value, json};
+use super::v1;
 use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
 
 /// ISO-8601, UTC, two fraction digits: as the original prints times.
@@ -14,9 +15,10 @@ pub fn time(time: OffsetDateTime) -> String {
     time.format(TIME).unwrap_or_default()
 }
 
-/// An object in the given order, without the fields that are null.
+/// An object in the given order, without the fields that are null; v1 has these, too.
 pub fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
-    let fields = fields.into_iter().filter(|(_, value)| !value.is_null());
+    let nulls = v1::prints_nulls();
+    let fields = fields.into_iter().filter(|(_, value)| nulls || !value.is_null());
     Value::Object(fields.map(|(name, value)| (name.to_owned(), value)).collect::<Map<_, _>>())
 }
 

@@ -9,8 +9,8 @@ use axum::{
 };
 
 use super::{
-    admin::{backends, sourcehosts, sources, targets},
-    auth, health, migrations, users,
+    admin::{self, backends, sourcehosts, sources, targets},
+    audit, auth, health, migrations, users,
 };
 use crate::app::App;
 
@@ -72,12 +72,14 @@ pub fn routes() -> Vec<Route> {
         put(Admin, "/dmf/admin/api/v2/targets/{target}/backends/{name}/pause", backends::order::pause),
         put(Admin, "/dmf/admin/api/v2/targets/{target}/backends/{name}/stop", backends::order::stop),
         get(Admin, "/dmf/admin/api/v2/backends", backends::list::all),
+        get(Admin, "/dmf/admin/api/v2/audit", admin::audit::list),
         post(Customer, "/dmf/api/v2/users", users::create::create),
         get(Customer, "/dmf/api/v2/users", users::list::list),
         get(Customer, "/dmf/api/v2/users/{source_uid}", users::read::read),
         put(Customer, "/dmf/api/v2/users/{source_uid}", users::update::update),
         delete(Customer, "/dmf/api/v2/users/{source_uid}", users::delete::delete),
         post(Customer, "/dmf/api/v2/users/migrations", migrations::submit::submit),
+        post(Customer, "/dmf/api/v2/users/migrations/bulk", migrations::bulk::bulk),
         get(Customer, "/dmf/api/v2/users/migrations", migrations::list::list),
         get(Customer, "/dmf/api/v2/users/migrations/summary", migrations::summary::summary),
         get(Customer, "/dmf/api/v2/users/{source_uid}/migrations", migrations::history::history),
@@ -97,9 +99,13 @@ pub fn routes() -> Vec<Route> {
     ]
 }
 
-/// The routes as a router. Each has its check of credentials, also for methods that it does not have.
+/// The routes as a router. What changes something is noted. Each has its check of credentials, also for methods that it does not have.
 pub fn router(app: &App) -> Router<App> {
-    routes().into_iter().fold(Router::new(), |router, Route { path, access, handler, .. }| {
+    routes().into_iter().fold(Router::new(), |router, Route { method, path, access, handler }| {
+        let handler = match method {
+            Method::GET => handler,
+            _ => handler.route_layer(from_fn_with_state(app.clone(), audit::note)),
+        };
         let handler = match access {
             Access::Admin => handler.layer(from_fn_with_state(app.clone(), auth::require_admin)),
             Access::Customer => handler.layer(from_fn_with_state(app.clone(), auth::require_customer)),

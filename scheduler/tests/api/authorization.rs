@@ -84,6 +84,7 @@ fn rows() -> Vec<Row> {
             "/dmf/admin/api/v2/targets/default/backends/worker-1",
             200,
         ),
+        row(Admin, "GET", "/dmf/admin/api/v2/audit", "/dmf/admin/api/v2/audit", 200),
         row(Admin, "GET", "/dmf/admin/api/v2/backends", "/dmf/admin/api/v2/backends", 200),
         row(
             Admin,
@@ -200,6 +201,13 @@ fn rows() -> Vec<Row> {
         },
         row(Customer, "DELETE", "/dmf/api/v2/users/{source_uid}", "/dmf/api/v2/users/alice", 409),
         row(Customer, "GET", "/dmf/api/v2/users/migrations", "/dmf/api/v2/users/migrations", 200),
+        row(
+            Customer,
+            "POST",
+            "/dmf/api/v2/users/migrations/bulk",
+            "/dmf/api/v2/users/migrations/bulk",
+            415,
+        ),
         row(
             Customer,
             "GET",

@@ -2,11 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on panics where it stands")]
 
+mod audit;
 mod authorization;
 mod body;
+mod bulk;
 mod deletion;
 mod errors;
 mod health;
+mod limits;
 mod list;
 mod migrations;
 mod orders;
@@ -19,4 +22,5 @@ mod submit;
 mod summary;
 mod support;
 mod users;
+mod v1;
 mod walkthrough;

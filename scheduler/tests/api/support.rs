@@ -9,6 +9,7 @@ use axum::{
 };
 use dmf_lab::Lab;
 use dmf_scheduler::{
+    api::limits::RateLimits,
     app::{self, App},
     health,
     settings::Settings,
@@ -104,6 +105,9 @@ impl Api {
             keys: settings.keys.into(),
             admin: settings.admin.map(Into::into),
             api_key_header: settings.api_key_header,
+            ignore_unknown_fields: settings.ignore_unknown_fields,
+            limits: RateLimits::new(settings.rate_limits).into(),
+            trusted_proxies: settings.trusted_proxies.into(),
             relay: std::sync::Arc::default(),
         };
         Self { lab, router: app::router(app.clone()), app }

@@ -5,7 +5,9 @@
 
 #![allow(clippy::disallowed_methods, reason = "this module is where SQL lives")]
 
+mod audit;
 mod backends;
+mod bulk;
 mod claim;
 mod close;
 mod error;
@@ -38,7 +40,9 @@ use std::time::Duration;
 
 use sqlx::{ConnectOptions as _, MySqlPool, mysql::MySqlPoolOptions};
 
+pub use audit::{AuditEntry, AuditFilter, Intent};
 pub use backends::{Backend, BackendState, Registration, WorkerHeartbeat};
+pub use bulk::BulkAnswer;
 pub use claim::{ClaimRequest, Claimed, Decision, Holder, Refusal};
 pub use close::Closed;
 pub use error::{Error, Result};

@@ -2,7 +2,7 @@
 
 use super::{
     scene::{Clause, SILENCE, Scene},
-    state::{Life, Slot, Stage, State, Status, Task, WORKERS, Worker},
+    state::{Life, Slot, Stage, State, Status, WORKERS, Worker},
 };
 
 /// A step. Numbers are those of a worker, a migration, or both in this order.
@@ -86,7 +86,6 @@ impl Scene {
             }
             let task = worker.tasks[m];
             match task.stage {
-                Stage::None => {}
                 Stage::Claimed | Stage::Running if task.left == 0 => actions.push(Action::GiveUp(w, m)),
                 Stage::Claimed => {
                     actions.push(Action::StartChild(w, m));
@@ -94,7 +93,7 @@ impl Scene {
                         actions.push(Action::TellQueue(w, m));
                     }
                 }
-                Stage::Running => {}
+                Stage::None | Stage::Running => {}
                 // A result is offered whether the lease is alive or not: MariaDB decides.
                 Stage::Done if worker.database => actions.push(Action::Record(w, m)),
                 Stage::GoingBack if worker.database => actions.push(Action::HandBack(w, m)),
@@ -116,7 +115,7 @@ impl Scene {
             }
         }
         for (w, worker) in state.workers.iter().enumerate() {
-            if state.orders > 0 && worker.life == Life::Up && worker.tasks.iter().any(Task::is_live) {
+            if state.orders > 0 && worker.life == Life::Up && worker.tasks.iter().any(|task| task.is_live()) {
                 actions.push(Action::Stop(w));
             }
         }
@@ -143,7 +142,7 @@ impl Scene {
         // Outbox entries are relayed sooner than a heartbeat's time goes by.
         let late = state.built && self.ids().any(|m| state.outbox[m]);
         let waits = self.ids().any(|m| state.leases[m].is_some())
-            || state.workers.iter().any(|worker| worker.tasks.iter().any(Task::is_live));
+            || state.workers.iter().any(|worker| worker.tasks.iter().any(|task| task.is_live()));
         if waits && !late {
             actions.push(Action::Tick);
         }
@@ -161,7 +160,9 @@ impl Scene {
         }
         match worker.life {
             Life::Up if worker.queue && worker.database => {
-                actions.extend(self.ids().filter(|m| state.may_propose(self, *m)).map(|m| Action::Propose(w, m)));
+                actions.extend(
+                    self.ids().filter(|m| state.may_propose(self, *m)).map(|m| Action::Propose(w, m)),
+                );
             }
             Life::Frozen => actions.push(Action::Wake(w)),
             Life::Dead if worker.database => actions.push(Action::Restart(w)),

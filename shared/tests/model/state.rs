@@ -74,7 +74,7 @@ pub struct Task {
 
 impl Task {
     /// Whether it is heartbeated: a lease that was silent too long is dead for ever.
-    pub fn is_live(&self) -> bool {
+    pub fn is_live(self) -> bool {
         self.left > 0 && !matches!(self.stage, Stage::None | Stage::Recorded)
     }
 }
@@ -232,11 +232,5 @@ impl State {
 
     pub fn task(&mut self, worker: usize, migration: usize) -> &mut Task {
         &mut self.workers[worker].tasks[migration]
-    }
-
-    /// Whether the worker holds this lease and knows it.
-    pub fn knows(&self, migration: usize, lease: &Lease) -> bool {
-        let task = &self.workers[lease.worker as usize].tasks[migration];
-        task.stage != Stage::None && task.epoch == lease.epoch
     }
 }

@@ -105,8 +105,7 @@ impl Books {
 
     /// All leases, in order of their rows.
     pub async fn leases(&self) -> Result<Vec<Lease>> {
-        let statement =
-            "SELECT source_id, journal_id, sourcehost_id, epoch, beat FROM leases ORDER BY source_id, journal_id";
+        let statement = "SELECT source_id, journal_id, sourcehost_id, epoch, beat FROM leases ORDER BY source_id, journal_id";
         Ok(sqlx::query_as(statement).fetch_all(&self.pool).await?)
     }
 
@@ -121,6 +120,16 @@ impl Books {
         let statement = "SELECT h.id AS host, h.max_connections AS `limit`, COUNT(l.journal_id) AS leases FROM sourcehosts h
              LEFT JOIN leases l ON l.sourcehost_id = h.id GROUP BY h.id, h.max_connections";
         Ok(sqlx::query_as(statement).fetch_all(&self.pool).await?)
+    }
+
+    /// Id, user and details of every row that failed.
+    pub(crate) async fn failures(&self) -> Result<Vec<(u64, String, Option<String>)>> {
+        let statement = format!(
+            "SELECT j.id, u.source_uid, j.details FROM journal{0} j JOIN users{0} u ON u.id = j.user_id
+             WHERE j.status = 'FAILURE' ORDER BY j.id",
+            self.source
+        );
+        Ok(sqlx::query_as(sqlx::AssertSqlSafe(statement)).fetch_all(&self.pool).await?)
     }
 
     /// Number of entries that no relay has carried yet.

@@ -84,6 +84,22 @@ impl Field<'_> {
         Ok(truth)
     }
 
+    /// Submits a user whose job waits in the queue, of which this worker hears nothing until its line to Redis is
+    /// healed.
+    pub(crate) async fn submit_unheard(&self, worker: &Daemon, user: &str) -> Result<Seeded> {
+        self.fleet.links(worker).redis.stall(true);
+        let truth = self.submit(user).await?;
+        self.wait_until("the job did not come into the queue", async || {
+            let queues: Vec<String> = self.keys.command(&["KEYS", &Keys::name("q:*")]).await?;
+            ensure!(queues.len() == 1, "queues: {queues:?}");
+            // The relay has committed, too.
+            ensure!(self.books.outbox().await? == 0, "the outbox is not empty");
+            Ok(())
+        })
+        .await?;
+        Ok(truth)
+    }
+
     /// Stalls the source and submits users until all of them are connected to it.
     pub(crate) async fn submit_stalled(&self, users: &[&str]) -> Result<BTreeMap<String, Seeded>> {
         self.host.proxy.stall(true);
@@ -109,6 +125,16 @@ impl Field<'_> {
         self.wait_until(&format!("{user} did not become {status}"), async || {
             let row = self.books.row(user).await?;
             ensure!(row.status == status, "{row:?}");
+            Ok(())
+        })
+        .await
+    }
+
+    /// Waits until the newest row of a user never changes again.
+    pub(crate) async fn wait_until_ended(&self, user: &str) -> Result<()> {
+        self.wait_until(&format!("{user} did not end"), async || {
+            let row = self.books.row(user).await?;
+            ensure!(row.is_terminal(), "{row:?}");
             Ok(())
         })
         .await

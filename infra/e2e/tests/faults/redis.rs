@@ -84,10 +84,8 @@ async fn a_forgotten_job_and_a_forgotten_slot_come_back() -> Result<()> {
         field.submit("waiting").await?;
         let id = field.books.row("waiting").await?.id;
         let lease = field.books.lease("running").await?.context("no lease")?;
-        let (member, queue) = (
-            format!("{}:{id}", lease.source_id),
-            Keys::name(&format!("q:1:0:{}", lease.sourcehost_id)),
-        );
+        let (member, queue) =
+            (format!("{}:{id}", lease.source_id), Keys::name(&format!("q:1:0:{}", lease.sourcehost_id)));
         field
             .wait_until("the job did not come into the queue", async || {
                 let place: Option<String> = field.keys.command(&["ZSCORE", &queue, &member]).await?;

@@ -76,7 +76,8 @@ async fn the_same_submit_at_once_is_taken_once() -> Result<()> {
         let mut submits = JoinSet::new();
         for _ in 0..20 {
             let (customer, body): (Customer, _) = (field.customer.clone(), body.clone());
-            submits.spawn(async move { customer.request(Method::POST, "/users/migrations", Some(&body)).await });
+            submits
+                .spawn(async move { customer.request(Method::POST, "/users/migrations", Some(&body)).await });
         }
         let mut answers = Vec::new();
         while let Some(answer) = submits.join_next().await {

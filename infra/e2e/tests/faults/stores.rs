@@ -170,3 +170,19 @@ async fn submit_when_it_is_taken(field: &Field<'_>, user: &str) -> Result<dmf_la
     .await?;
     Ok(truth)
 }
+
+#[tokio::test]
+async fn a_worker_that_is_stopped_without_mariadb_leaves_no_child_behind() -> Result<()> {
+    on_field(two_schedulers().grace_secs(1), 1, async |field| {
+        let truths = field.submit_stalled(&["one"]).await?;
+        let (child, link) = (field.child_of("one").await?, field.fleet.links(field.worker(1)));
+        link.mariadb.cut().await?;
+        let status = field.worker(1).stop().await?;
+        ensure!(!child.child.lives() && !child.guard.lives(), "{child:?} outlived its worker ({status})");
+        field.wait_for_row("one", "SCHEDULED").await?;
+        link.heal().await?;
+        field.worker(1).start()?;
+        field.expect_success(&truths).await
+    })
+    .await
+}

@@ -74,7 +74,10 @@ async fn a_frozen_worker_loses_its_leases_and_changes_nothing_when_it_wakes() ->
         field.fleet.expect_mail("next", &next).await?;
         ensure!(field.books.row("one").await? == row, "the woken worker changed {row:?}");
         let own = field.host.proxy.max_per_user().len();
-        ensure!(own == 2 && field.host.proxy.total() > connections, "the source was not asked for the next user");
+        ensure!(
+            own == 2 && field.host.proxy.total() > connections,
+            "the source was not asked for the next user"
+        );
         Ok(())
     })
     .await
@@ -191,6 +194,45 @@ async fn a_second_worker_of_the_same_name_is_refused() -> Result<()> {
         field.wait_for_beats_in_mariadb("one", 1).await?;
         field.expect_success(&truths).await?;
         field.expect_undisturbed("one").await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_worker_that_moves_to_another_machine_leaves_its_leases_to_the_reaper() -> Result<()> {
+    on_field(two_workers(), 1, async |field| {
+        let truths = field.submit_stalled(&["one"]).await?;
+        field.worker(1).kill().await?;
+        let heir = field.worker(2);
+        let settings = std::fs::read_to_string(heir.settings())?;
+        std::fs::write(heir.settings(), settings.replace("name: worker-2", "name: worker-1"))?;
+        heir.start()?;
+        field.wait_for_log(heir, "the worker is ready").await?;
+        field.expect_success(&truths).await?;
+        ensure!(losses(field, "one").await? == 1, "the loss is not recorded");
+        ensure!(!heir.log().contains("took back"), "it took back what it could not know to be dead");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_lease_whose_row_is_locked_keeps_no_other_from_being_reaped() -> Result<()> {
+    on_field(two_workers(), 3, async |field| {
+        let truths = field.submit_stalled(&["locked", "free", "free too"]).await?;
+        let lease = field.books.lease("locked").await?.context("no lease")?;
+        let mut lock = field.books.pool().begin().await?;
+        sqlx::query("SELECT epoch FROM leases WHERE journal_id = ? FOR UPDATE")
+            .bind(lease.journal_id)
+            .fetch_all(&mut *lock)
+            .await?;
+        field.worker(1).kill().await?;
+        for user in ["free", "free too"] {
+            field.wait_for_row(user, "SCHEDULED").await?;
+        }
+        lock.rollback().await?;
+        field.worker(2).start()?;
+        field.expect_success(&truths).await
     })
     .await
 }

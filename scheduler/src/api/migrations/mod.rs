@@ -1,5 +1,6 @@
 //! `/users/…/migrations`: submitting migrations and looking at them.
 
+pub mod bulk;
 pub mod cancel;
 pub mod close;
 pub mod export;

@@ -33,7 +33,7 @@ pub async fn submit(
     Customer(source): Customer,
     JsonBody(fields): JsonBody,
 ) -> Result<(StatusCode, HeaderMap, Json<Value>)> {
-    let submission = read(&app, &source, fields).await?;
+    let submission = read(&app, &source, &mut Places::default(), fields).await?;
     let submitted = app.store.submit(&source, &submission).await.map_err(refused)?;
     app.relay.notify_one();
     let created = record(&submitted.record);
@@ -44,7 +44,13 @@ pub async fn submit(
     Ok((StatusCode::CREATED, headers, Json(created)))
 }
 
-async fn read(app: &App, source: &Source, mut fields: Fields) -> Result<Submission> {
+/// Reads the fields of a submit.
+pub(super) async fn read(
+    app: &App,
+    source: &Source,
+    places: &mut Places,
+    mut fields: Fields,
+) -> Result<Submission> {
     let source_uid = fields.text("sourceUid");
     let source_uid = fields.require("sourceUid", source_uid);
     let phase = fields.parsed("phase", "PRE_SYNC or CUTOVER", Phase::parse);
@@ -52,14 +58,14 @@ async fn read(app: &App, source: &Source, mut fields: Fields) -> Result<Submissi
     let priority = fields.flag("priority").value().unwrap_or(false);
     let not_before = fields.time("notBefore").value();
     let force = fields.flag("force").value().unwrap_or(false);
-    let mut places = Places::default();
-    let user = given::read(app, source, &mut places, source_uid.as_deref(), &mut fields).await?;
+    let user = given::read(app, source, places, source_uid.as_deref(), &mut fields).await?;
     fields.finish(|| {
         Some(Submission { source_uid: source_uid?, user, phase: phase?, priority, not_before, force })
     })
 }
 
-fn refused(error: SubmitError) -> ApiError {
+/// What a refusal tells the client.
+pub(super) fn refused(error: SubmitError) -> ApiError {
     match error {
         SubmitError::Missing(fields) => ApiError::invalid(
             fields.into_iter().map(|field| format!("{field}: is required, since this user is new")).collect(),

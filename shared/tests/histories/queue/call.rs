@@ -14,7 +14,7 @@ pub const JOBS: u64 = 10;
 pub const HOSTS: u32 = 3;
 pub const TARGETS: u32 = 2;
 /// Never over within a history; a delay or visibility of zero is over at the next look.
-pub const LONG: Duration = Duration::from_secs(3_600);
+pub const LONG: Duration = Duration::from_hours(1);
 
 /// Which migration a call names.
 #[derive(Debug, Clone, Copy)]
@@ -91,6 +91,11 @@ pub fn place(job: JobId) -> (HostId, TargetId) {
 
 pub fn all_jobs() -> impl Iterator<Item = JobId> {
     (1..=JOBS).map(|n| JobId { source: SourceId(1), journal: JournalId(n) })
+}
+
+/// Every host with this limit.
+pub fn every_host(limit: u32) -> Vec<Host> {
+    (1..=HOSTS).map(|host| Host { host: HostId(host), limit, reserved_for_priority: 0 }).collect()
 }
 
 fn which() -> impl Strategy<Value = Which> {

@@ -184,8 +184,7 @@ impl World {
         }
         check!(self.queue.is_built().await.unwrap(), "the queue is not built");
         self.release_all().await?;
-        let open: Vec<_> = self.model.every_host(1_000);
-        self.set_hosts(&open).await?;
+        self.set_hosts(&call::every_host(1_000)).await?;
         for target in (1..=TARGETS).map(TargetId) {
             while self.propose(target, Free { total: 3, normal: 2 }, true).await? > 0 {
                 self.compare().await?;

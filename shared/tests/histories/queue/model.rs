@@ -13,7 +13,7 @@ use dmf_shared::{
     queue::{HeldSlot, Host, Job, JobState, Running, Settlement, Then},
 };
 
-use super::call::{HOSTS, all_jobs, place};
+use super::call::{all_jobs, place};
 
 /// Where a job stands in its queue; `None` where the answers so far don't tell.
 type Place = Option<u64>;
@@ -315,11 +315,6 @@ impl Model {
     pub fn release(&self, job: JobId, then: Then) -> Settlement {
         let epoch = self.epoch_of(job);
         Settlement { job, epoch: (epoch > 0).then_some(Epoch(epoch)), then }
-    }
-
-    /// Every host with this limit.
-    pub fn every_host(&self, limit: u32) -> Vec<Host> {
-        (1..=HOSTS).map(|host| Host { host: HostId(host), limit, reserved_for_priority: 0 }).collect()
     }
 
     /// What still waits, for messages.

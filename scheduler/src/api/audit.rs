@@ -1,0 +1,139 @@
+//! Notes every change by API in the audit log: who, what, when, from where.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::{
+    extract::{FromRequestParts, Request, State},
+    http::request::Parts,
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+use dmf_shared::store::Intent;
+use serde_json::{Map, Value, json};
+
+use super::{
+    auth::Customer,
+    error::{ApiError, Result},
+    peer::Peer,
+};
+use crate::app::App;
+
+/// The entry of a request, which its handler may add to.
+#[derive(Debug, Clone)]
+pub struct Note {
+    id: u64,
+    fields: Arc<Mutex<Option<Value>>>,
+}
+
+/// Texts of these fields are noted as they are; of others only that they were given, since they may hold a
+/// secret.
+const SHOWN: [&str; 12] = [
+    "name",
+    "sourceUid",
+    "targetUid",
+    "target",
+    "sourcehost",
+    "email",
+    "phase",
+    "notBefore",
+    "initialState",
+    "useImapcSsl",
+    "container",
+    "configuredLevel",
+];
+/// Most fields that are noted of one request.
+const FIELDS: usize = 50;
+
+impl Note {
+    /// Notes the fields of a body.
+    pub fn give(&self, object: &Map<String, Value>) {
+        let shown = object.iter().take(FIELDS).map(|(name, value)| (name.clone(), shown(name, value)));
+        let shown: Map<_, _> = shown.collect();
+        *self.fields.lock().unwrap_or_else(PoisonError::into_inner) = Some(Value::Object(shown));
+    }
+
+    /// Notes what came of a request whose answer is a stream, once that is over.
+    pub async fn tell(&self, app: &App, fields: Value) {
+        if let Err(error) = app.store.tell_audit(self.id, &fields).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, %fields, "an audit entry lacks its end");
+        }
+    }
+
+    fn given(&self) -> Option<Value> {
+        self.fields.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+fn shown(name: &str, value: &Value) -> Value {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
+        Value::String(text) if SHOWN.contains(&name) && text.len() <= 255 => value.clone(),
+        _ => json!("(given)"),
+    }
+}
+
+/// The entry of a request that changes something.
+#[derive(Debug, Clone)]
+pub struct Audited(pub Note);
+
+impl<S: Send + Sync> FromRequestParts<S> for Audited {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
+        parts.extensions.get().cloned().map(Self).ok_or_else(ApiError::internal)
+    }
+}
+
+/// Middleware before every handler that changes something, behind the check of credentials. The entry is
+/// written first: no change goes unnoticed, whatever ends this process. What was refused leaves none.
+pub async fn note(State(app): State<App>, mut request: Request, next: Next) -> Result<Response> {
+    let intent = intent(&app, &request);
+    let note = Note { id: app.store.begin_audit(&intent).await?, fields: Arc::default() };
+    request.extensions_mut().insert(note.clone());
+    let response = next.run(request).await;
+    let ended = if response.status().is_client_error() {
+        app.store.drop_audit(note.id).await
+    } else {
+        app.store.end_audit(note.id, response.status().as_u16(), note.given().as_ref()).await
+    };
+    if let Err(error) = ended {
+        // The change is made: its client has to hear of that.
+        let error = &error as &dyn std::error::Error;
+        tracing::warn!(error, id = note.id, status = response.status().as_u16(), "an audit entry lacks its end");
+    }
+    Ok(response.into_response())
+}
+
+fn intent(app: &App, request: &Request) -> Intent {
+    let actor = match request.extensions().get::<Customer>() {
+        Some(Customer(source)) => format!("source:{}", source.name),
+        None => format!("admin:{}", app.admin.as_ref().map_or("", |admin| &admin.username)),
+    };
+    let id = request.headers().get("x-request-id").and_then(|id| id.to_str().ok());
+    let path = request.uri().path_and_query().map_or_else(|| request.uri().path(), |path| path.as_str());
+    Intent {
+        actor,
+        peer: request.extensions().get::<Peer>().map(|peer| peer.0.to_string()),
+        request_id: id.map(str::to_owned),
+        method: request.method().to_string(),
+        path: path.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_a_secret_is_not_shown() {
+        for name in ["password", "apiKey", "migrationCommand1", "imapcOptions", "anything"] {
+            for value in [json!("s3cret"), json!(["s3cret"]), json!({ "value": "s3cret" })] {
+                assert_eq!(shown(name, &value), "(given)", "{name}");
+            }
+        }
+        assert_eq!(shown("name", &json!(["s3cret"])), "(given)");
+        assert_eq!(shown("name", &json!("imap.host.1")), "imap.host.1");
+        assert_eq!(shown("maxConnections", &json!(3)), 3);
+        assert_eq!(shown("password", &Value::Null), Value::Null);
+    }
+}

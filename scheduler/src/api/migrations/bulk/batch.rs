@@ -1,0 +1,151 @@
+//! The lines that are submitted in one transaction.
+
+use std::collections::HashSet;
+
+use dmf_shared::store::{BulkAnswer, Submission, SubmitError};
+use serde_json::{Value, json};
+
+use super::super::submit::refused;
+use crate::api::record::object;
+
+/// Most lines of a batch.
+const LINES: usize = 500;
+/// Most bytes of its lines.
+const BYTES: usize = 1 << 20;
+
+/// A line that was read.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// Its number.
+    pub(super) line: u64,
+    /// Its length.
+    pub(super) bytes: usize,
+    /// Its user, as far as it could be read.
+    pub(super) source_uid: Option<String>,
+    /// What it submits, or all that is wrong with it.
+    pub(super) submission: Result<Submission, Vec<String>>,
+}
+
+/// Lines in order, no two of which are about one user or one target uid: the second of them has to find
+/// what the first one did.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    entries: Vec<Entry>,
+    bytes: usize,
+    users: HashSet<String>,
+    target_uids: HashSet<String>,
+}
+
+/// What became of the lines of a bulk.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Totals {
+    /// Migrations that were created; in a dry run, that would be.
+    pub(super) created: u64,
+    /// Those of them with `force`.
+    pub(super) forced: u64,
+    /// Users whose migration is open already.
+    pub(super) existing: u64,
+    /// Lines that were refused.
+    pub(super) refused: u64,
+}
+
+impl Batch {
+    /// Whether there is nothing in it.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Takes a line, or gives it back when it belongs into the next batch.
+    pub(super) fn push(&mut self, entry: Entry) -> Result<(), Box<Entry>> {
+        let full = self.entries.len() >= LINES || self.bytes + entry.bytes > BYTES;
+        if full && !self.entries.is_empty() {
+            return Err(Box::new(entry));
+        }
+        if let Ok(submission) = &entry.submission {
+            let fields = &submission.user;
+            // On whatever target: a user that is known may leave that out.
+            let uid = fields.target_uid.as_ref().map(|uid| uid.to_lowercase());
+            if self.users.contains(&submission.source_uid)
+                || uid.as_ref().is_some_and(|uid| self.target_uids.contains(uid))
+            {
+                return Err(Box::new(entry));
+            }
+            self.users.insert(submission.source_uid.clone());
+            self.target_uids.extend(uid);
+        }
+        self.bytes += entry.bytes;
+        self.entries.push(entry);
+        Ok(())
+    }
+
+    /// What is to be submitted, in order.
+    pub(super) fn submissions(&self) -> Vec<Submission> {
+        self.entries.iter().filter_map(|entry| entry.submission.as_ref().ok()).cloned().collect()
+    }
+
+    /// One line of the answer for each, once the store has answered; these are counted.
+    pub(super) fn answered(self, answers: Vec<BulkAnswer>, totals: &mut Totals) -> String {
+        let mut answers = answers.into_iter();
+        let mut text = String::new();
+        for entry in self.entries {
+            let line = match entry.submission {
+                Err(errors) => result(entry.line, entry.source_uid, "REFUSED", Value::Null, &errors, totals),
+                Ok(submission) => {
+                    totals.forced += u64::from(submission.force);
+                    match answers.next() {
+                        Some(Ok(Some(id))) => {
+                            result(entry.line, entry.source_uid, "CREATED", json!(id), &[], totals)
+                        }
+                        Some(Ok(None)) => {
+                            result(entry.line, entry.source_uid, "VALID", Value::Null, &[], totals)
+                        }
+                        Some(Err(SubmitError::Open(id))) => {
+                            result(entry.line, entry.source_uid, "EXISTS", json!(id), &[], totals)
+                        }
+                        Some(Err(error)) => {
+                            let errors = refused(error);
+                            result(entry.line, entry.source_uid, "REFUSED", Value::Null, errors.errors(), totals)
+                        }
+                        None => continue,
+                    }
+                }
+            };
+            text.push_str(&line);
+        }
+        text
+    }
+
+    /// One line of the answer for each, when the store failed: whether they were submitted is not known.
+    pub(super) fn failed(self, error: &str) -> String {
+        let lines = self.entries.into_iter().map(|entry| {
+            let mut totals = Totals::default();
+            let errors = [error.to_owned()];
+            result(entry.line, entry.source_uid, "FAILED", Value::Null, &errors, &mut totals)
+        });
+        lines.collect()
+    }
+}
+
+fn result(
+    line: u64,
+    source_uid: Option<String>,
+    status: &str,
+    id: Value,
+    errors: &[String],
+    totals: &mut Totals,
+) -> String {
+    match status {
+        "CREATED" | "VALID" => totals.created += 1,
+        "EXISTS" => totals.existing += 1,
+        _ => totals.refused += 1,
+    }
+    let errors = if errors.is_empty() { Value::Null } else { json!(errors) };
+    let body = object([
+        ("line", json!(line)),
+        ("sourceUid", json!(source_uid)),
+        ("status", json!(status)),
+        ("id", id),
+        ("errors", errors),
+    ]);
+    format!("{body}\n")
+}

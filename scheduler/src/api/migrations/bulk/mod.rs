@@ -1,0 +1,209 @@
+//! `POST /users/migrations/bulk`: a stream of submits, answered by a stream of results.
+
+mod batch;
+mod format;
+mod lines;
+
+use std::time::Duration;
+
+use axum::{
+    body::{Body, BodyDataStream, Bytes},
+    extract::State,
+    http::{HeaderMap, header},
+    response::{IntoResponse as _, Response},
+};
+use dmf_shared::store::Source;
+use futures::{StreamExt as _, stream};
+use serde_json::json;
+use tokio::time::timeout;
+
+use self::{
+    batch::{Batch, Entry, Totals},
+    format::Format,
+    lines::{LINE_LIMIT, Line, Lines},
+};
+use super::submit;
+use crate::{
+    api::{
+        audit::{Audited, Note},
+        auth::Customer,
+        error::{ApiError, Result},
+        query::Query,
+        users::given::Places,
+    },
+    app::App,
+};
+
+/// Longest time for one transaction, and for one look-up: the stream as a whole has no deadline.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// A client that sends slowly gets the results of what it has sent after this time.
+const FLUSH_AFTER: Duration = Duration::from_millis(500);
+/// A client that sends nothing for so long is given up.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// Submits line by line, in batches of one transaction each. The answer has one line for each line of the
+/// input, in order; it is written as fast as it is read, and nothing is read while it is not. A bad line
+/// stops no other. With `dryRun=true` everything is checked and nothing is changed.
+pub async fn bulk(
+    State(app): State<App>,
+    Customer(source): Customer,
+    Audited(audited): Audited,
+    headers: HeaderMap,
+    Query(mut query): Query,
+    body: Body,
+) -> Result<Response> {
+    let format = Format::of(&headers)?;
+    let dry_run = query.switch("dryRun");
+    query.finish(|| Some(()))?;
+    let bulk = Bulk {
+        app,
+        source,
+        dry_run,
+        lines: Lines::new(format.is_csv()),
+        format,
+        body: body.into_data_stream(),
+        held: None,
+        totals: Totals::default(),
+        stage: Stage::Reading,
+        audited,
+    };
+    let results = stream::unfold(bulk, |mut bulk| async move {
+        let chunk = bulk.next_chunk().await?;
+        Some((Ok::<_, std::convert::Infallible>(Bytes::from(chunk)), bulk))
+    });
+    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(results)).into_response())
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Reading,
+    /// The input is over; some of it may wait to be cut.
+    Ended,
+    /// Nothing more is answered.
+    Stopped,
+}
+
+struct Bulk {
+    app: App,
+    source: Source,
+    dry_run: bool,
+    format: Format,
+    lines: Lines,
+    body: BodyDataStream,
+    /// A line that belongs into the next batch.
+    held: Option<Entry>,
+    totals: Totals,
+    stage: Stage,
+    audited: Note,
+}
+
+impl Bulk {
+    /// The results of the next batch; none at the end.
+    async fn next_chunk(&mut self) -> Option<String> {
+        if self.stage == Stage::Stopped {
+            return None;
+        }
+        let batch = match self.next_batch().await {
+            Ok(batch) if batch.is_empty() => {
+                self.report().await;
+                return None;
+            }
+            Ok(batch) => batch,
+            Err(error) => return Some(self.stop(&error).await),
+        };
+        let submissions = batch.submissions();
+        let submit = self.app.store.submit_batch(&self.source, &submissions, self.dry_run);
+        let error = match timeout(DEADLINE, submit).await {
+            Ok(Ok(answers)) => {
+                self.app.relay.notify_one();
+                return Some(batch.answered(answers, &mut self.totals));
+            }
+            Ok(Err(error)) => ApiError::from(error),
+            Err(_) => ApiError::unavailable(),
+        };
+        let error = error.errors().join(", ");
+        let failed = batch.failed(&error);
+        Some(failed + &self.stop(&error).await)
+    }
+
+    /// The last line of an answer that does not come to its end.
+    async fn stop(&mut self, error: &str) -> String {
+        self.report().await;
+        let stopped = json!({ "error": format!("{error}; what follows was not read, send it again") });
+        format!("{stopped}\n")
+    }
+
+    async fn report(&mut self) {
+        self.stage = Stage::Stopped;
+        let Totals { created, forced, existing, refused } = self.totals;
+        let source = &self.source.name;
+        tracing::info!(%source, dry_run = self.dry_run, created, forced, existing, refused, "bulk submit ended");
+        let figures = json!({
+            "dryRun": self.dry_run, "created": created, "forced": forced, "existing": existing, "refused": refused,
+        });
+        if timeout(DEADLINE, self.audited.tell(&self.app, figures)).await.is_err() {
+            tracing::warn!("the audit entry of a bulk submit lacks its figures: the database did not answer");
+        }
+    }
+
+    /// As many lines as are there and fit into one transaction.
+    async fn next_batch(&mut self) -> Result<Batch, String> {
+        let mut batch = Batch::default();
+        // For this batch only: a stream may last for hours.
+        let mut places = Places::default();
+        loop {
+            if let Some(entry) = self.held.take()
+                && let Err(next) = batch.push(entry)
+            {
+                self.held = Some(*next);
+                return Ok(batch);
+            }
+            if let Some(line) = self.lines.next_line() {
+                self.held = self.read(&mut places, line).await?;
+            } else if self.stage == Stage::Ended || !self.read_more(batch.is_empty()).await? {
+                return Ok(batch);
+            }
+        }
+    }
+
+    /// Reads a chunk; `false` when there is none now and a batch waits.
+    async fn read_more(&mut self, patient: bool) -> Result<bool, String> {
+        match timeout(if patient { SILENCE } else { FLUSH_AFTER }, self.body.next()).await {
+            Ok(Some(Ok(chunk))) => self.lines.feed(&chunk),
+            Ok(Some(Err(_))) => return Err("the input broke off".to_owned()),
+            Ok(None) => {
+                self.stage = Stage::Ended;
+                self.lines.end();
+            }
+            Err(_) if patient => return Err("no input came for too long".to_owned()),
+            Err(_) => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Reads a line; none for the line that names the columns. Fails when the database does.
+    async fn read(&mut self, places: &mut Places, line: Line) -> Result<Option<Entry>, String> {
+        let number = line.number;
+        let Some(bytes) = line.bytes else {
+            let errors = vec![format!("the line must not exceed {} KiB", LINE_LIMIT / 1024)];
+            let submission = Err(errors);
+            return Ok(Some(Entry { line: number, bytes: 0, source_uid: None, submission }));
+        };
+        let fields = match self.format.read(&bytes) {
+            None => return Ok(None),
+            Some(Ok(fields)) => fields.lenient(self.app.ignore_unknown_fields),
+            Some(Err(error)) => {
+                let submission = Err(vec![error]);
+                return Ok(Some(Entry { line: number, bytes: bytes.len(), source_uid: None, submission }));
+            }
+        };
+        let source_uid = fields.peek("sourceUid").map(str::to_owned);
+        let read = timeout(DEADLINE, submit::read(&self.app, &self.source, places, fields)).await;
+        let submission = match read.unwrap_or_else(|_| Err(ApiError::unavailable())) {
+            Ok(submission) => Ok(submission),
+            Err(error) if error.is_client_fault() => Err(error.errors().to_vec()),
+            Err(error) => return Err(error.errors().join(", ")),
+        };
+        Ok(Some(Entry { line: number, bytes: bytes.len(), source_uid, submission }))
+    }
+}

@@ -1,0 +1,267 @@
+//! Bulk submits: a result for each line, in order, whatever the others are.
+
+use std::{fmt::Write as _, time::Duration};
+
+use axum::{
+    body::{Body, Bytes},
+    http::header,
+};
+use dmf_lab::poll_until;
+use futures::{StreamExt as _, stream};
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+
+use crate::support::{Answer, Api, KEY, KEY_HEADER, PATIENCE, first, request};
+
+const BULK: &str = "/dmf/api/v2/users/migrations/bulk";
+const NDJSON: &str = "application/x-ndjson";
+
+async fn send(api: &Api, query: &str, content_type: &str, body: impl Into<Body>) -> Answer {
+    let call = request("POST", &format!("{BULK}{query}"))
+        .header(KEY_HEADER, KEY)
+        .header(header::CONTENT_TYPE, content_type)
+        .body(body.into());
+    api.send(call.unwrap()).await
+}
+
+fn results(answer: &Answer) -> Vec<Value> {
+    assert_eq!(answer.status.as_u16(), 200, "{answer:?}");
+    assert_eq!(answer.headers[header::CONTENT_TYPE], NDJSON);
+    answer.text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn statuses(results: &[Value]) -> Vec<&str> {
+    results.iter().map(|result| result["status"].as_str().unwrap()).collect()
+}
+
+fn ndjson(lines: impl IntoIterator<Item = Value>) -> String {
+    lines.into_iter().fold(String::new(), |mut text, line| {
+        writeln!(text, "{line}").unwrap();
+        text
+    })
+}
+
+#[tokio::test]
+async fn each_line_gets_its_result_and_a_bad_one_stops_no_other() {
+    let api = Api::start().await;
+    api.furnish().await;
+    api.submit("open").await;
+    let mut twin = first("twin");
+    twin["targetUid"] = json!("NEW-A");
+    let mut taken = first("taken");
+    taken["targetUid"] = json!("new-OPEN");
+    let body = format!(
+        "{}\r\n\n{{\"sourceUid\": \"hunter2\n[]\n{}{}",
+        first("a"),
+        ndjson([
+            json!({ "sourceUid": "b", "phase": "FINAL", "colour": 1 }),
+            json!({ "sourceUid": "c", "phase": "PRE_SYNC" }),
+            first("open"),
+            taken,
+            first("a"),
+            twin,
+        ]),
+        first("d"),
+    );
+    let results = results(&send(&api, "", NDJSON, body).await);
+    let errors: Vec<_> = results.iter().map(|result| result["errors"][0].as_str().unwrap_or("")).collect();
+    assert_eq!(
+        errors,
+        [
+            "",
+            "the line is not valid JSON: error at column 22",
+            "the line must be a JSON object",
+            "phase: must be PRE_SYNC or CUTOVER",
+            "targetUid: is required, since this user is new",
+            "",
+            "targetUid: is taken by another user on this target",
+            "",
+            "targetUid: is taken by another user on this target",
+            "",
+        ]
+    );
+    assert_eq!(
+        statuses(&results),
+        [
+            "CREATED", "REFUSED", "REFUSED", "REFUSED", "REFUSED", "EXISTS", "REFUSED", "EXISTS", "REFUSED", "CREATED"
+        ]
+    );
+    assert_eq!(results[0], json!({ "line": 1, "sourceUid": "a", "status": "CREATED", "id": results[7]["id"] }));
+    let lines: Vec<_> = results.iter().map(|result| result["line"].as_u64().unwrap()).collect();
+    assert_eq!(lines, [1, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
+    assert_eq!(results[3]["errors"].as_array().unwrap().len(), 2);
+    assert!(!results.iter().any(|result| result.to_string().contains("hunter2")));
+    let record = api.customer("GET", "/users/d/migrations/latest", Value::Null).await.expect(200);
+    assert_eq!((&record["id"], &record["status"]), (&results[9]["id"], &json!("SCHEDULED")));
+}
+
+#[tokio::test]
+async fn a_repeat_reports_what_is_there_and_a_dry_run_changes_nothing() {
+    let api = Api::start().await;
+    api.furnish().await;
+    // More than two batches.
+    let body = ndjson((0..1_200).map(|number| first(&format!("user{number}"))));
+    let dry = results(&send(&api, "?dryRun=true", NDJSON, body.clone()).await);
+    assert_eq!((dry.len(), &dry[0]), (1_200, &json!({ "line": 1, "sourceUid": "user0", "status": "VALID" })));
+    let none = api.customer("GET", "/users", Value::Null).await.expect(200);
+    assert_eq!(none, json!({ "users": [] }));
+
+    let created = results(&send(&api, "", NDJSON, body.clone()).await);
+    assert!(created.iter().all(|result| result["status"] == "CREATED"));
+    let uids: Vec<_> = created.iter().map(|result| result["sourceUid"].as_str().unwrap()).collect();
+    assert_eq!(uids, (0..1_200).map(|number| format!("user{number}")).collect::<Vec<_>>());
+    let again = results(&send(&api, "", NDJSON, body).await);
+    for (again, created) in again.iter().zip(&created) {
+        assert_eq!((&again["status"], &again["id"]), (&json!("EXISTS"), &created["id"]));
+    }
+    // The relay is told of each, once.
+    let told = api.app.store.next_outbox_batch(5_000).await.unwrap().jobs.len();
+    assert_eq!(told, 1_200);
+}
+
+#[tokio::test]
+async fn a_line_is_answered_as_a_single_submit_would_be() {
+    let api = Api::start_with_storage_key().await;
+    let source = api.furnish().await;
+    for uid in ["synced", "cut"] {
+        let mut body = first(uid);
+        body["phase"] = json!(if uid == "cut" { "CUTOVER" } else { "PRE_SYNC" });
+        api.customer("POST", "/users/migrations", body).await.expect(201);
+        let close = format!("/users/{uid}/migrations/close/latest/as/SUCCESS");
+        api.customer("PUT", &close, Value::Null).await.expect(200);
+    }
+    let moved = json!({ "sourceUid": "synced", "phase": "CUTOVER", "targetUid": "elsewhere" });
+    let cut = json!({ "sourceUid": "cut", "phase": "CUTOVER" });
+    for refused in [&moved, &cut] {
+        let alone = api.customer("POST", "/users/migrations", refused.clone()).await.errors(409);
+        let line = results(&send(&api, "", NDJSON, refused.to_string()).await);
+        assert_eq!(line[0]["errors"], json!(alone));
+    }
+    let forced = [moved, cut].map(|mut body| {
+        body["force"] = json!(true);
+        body["password"] = json!("correct horse");
+        body["priority"] = json!(true);
+        body["notBefore"] = json!("2037-01-01T00:00:00Z");
+        body["excludeFolders"] = json!(["Trash"]);
+        body
+    });
+    let results = results(&send(&api, "", NDJSON, ndjson(forced)).await);
+    assert_eq!(statuses(&results), ["CREATED", "CREATED"]);
+    let user = api.app.store.user(&source, "synced").await.unwrap().unwrap();
+    assert_eq!((&user.target_uid[..], &user.exclude_folders[..]), ("elsewhere", &["Trash".to_owned()][..]));
+    api.app.keys.open(&user.password.unwrap(), source.id, "synced").unwrap();
+    let record = api.customer("GET", "/users/cut/migrations/latest", Value::Null).await.expect(200);
+    assert_eq!((&record["priority"], &record["notBefore"]), (&json!(true), &json!("2037-01-01T00:00:00.00Z")));
+    // The uid that it left is free.
+    let mut other = first("other");
+    other["targetUid"] = json!("new-synced");
+    api.customer("POST", "/users/migrations", other).await.expect(201);
+}
+
+#[tokio::test]
+async fn csv_is_read_with_the_names_of_its_first_line() {
+    let api = Api::start().await;
+    let source = api.furnish().await;
+    let body = "\u{feff}sourceUid,phase,targetUid,target,sourcehost,priority,sourceport,excludeFolders\r\n\
+                \"a,\"\"b\"\"\",PRE_SYNC,ta,default,imap.host.1,true,143,\"[\"\"x\"\",\"\"y\"\"]\"\r\n\
+                c,PRE_SYNC,tc,default,imap.host.1,,,Trash\r\n\
+                d,PRE_SYNC\r\n\
+                \"e\"x,,,,,,,\r\n\
+                f,PRE_SYNC,tf,default,imap.host.1,maybe,99999,\r\n";
+    let results = results(&send(&api, "", "text/csv", body).await);
+    assert_eq!(statuses(&results), ["CREATED", "CREATED", "REFUSED", "REFUSED", "REFUSED"]);
+    assert_eq!((&results[0]["line"], &results[0]["sourceUid"]), (&json!(2), &json!("a,\"b\"")));
+    assert_eq!(results[2]["errors"], json!(["the line has 2 fields and not 8"]));
+    assert_eq!(
+        results[4]["errors"],
+        json!(["priority: must be true or false", "sourceport: must be a port from 1 to 65535"])
+    );
+    let user = api.app.store.user(&source, "a,\"b\"").await.unwrap().unwrap();
+    assert_eq!((user.sourceport, &user.exclude_folders[..]), (Some(143), &["x".to_owned(), "y".to_owned()][..]));
+}
+
+#[tokio::test]
+async fn what_is_no_bulk_is_refused_at_once() {
+    let api = Api::start().await;
+    api.furnish().await;
+    let answer = send(&api, "", "application/json", "{}").await;
+    assert_eq!(answer.errors(415), ["Content-Type must be application/x-ndjson or text/csv"]);
+    let answer = send(&api, "?dryRun=1&x=y", NDJSON, "{}").await;
+    assert_eq!(
+        answer.errors(400),
+        ["dryRun: must be true or false", "x: unknown field, there are: dryRun"]
+    );
+    assert_eq!(send(&api, "", NDJSON, "").await.text, "");
+    let long = format!("{{\"sourceUid\": \"{}\"}}\n{}", "x".repeat(64 * 1024), first("a"));
+    let results = results(&send(&api, "", NDJSON, long).await);
+    assert_eq!(statuses(&results), ["REFUSED", "CREATED"]);
+    assert_eq!(results[0]["errors"], json!(["the line must not exceed 64 KiB"]));
+}
+
+/// The chunks, then an end that never comes, or a fault.
+fn unending(chunks: Vec<String>, broken: bool) -> Body {
+    let chunks = stream::iter(chunks).map(|chunk| Ok(Bytes::from(chunk)));
+    if broken {
+        Body::from_stream(chunks.chain(stream::iter([Err("cut off")])))
+    } else {
+        Body::from_stream(chunks.chain(stream::pending::<Result<_, &str>>()))
+    }
+}
+
+#[tokio::test]
+async fn a_slow_client_hears_of_what_it_has_sent() {
+    let api = Api::start().await;
+    api.furnish().await;
+    let body = unending(vec![format!("{}\n{{\"sourceUid\": \"half", first("a"))], false);
+    let call = request("POST", BULK).header(KEY_HEADER, KEY).header(header::CONTENT_TYPE, NDJSON);
+    let response = api.router().oneshot(call.body(body).unwrap()).await.unwrap();
+    let mut results = response.into_body().into_data_stream();
+    let line = tokio::time::timeout(PATIENCE, results.next()).await.unwrap().unwrap().unwrap();
+    let line: Value = serde_json::from_slice(&line).unwrap();
+    assert_eq!((&line["sourceUid"], &line["status"]), (&json!("a"), &json!("CREATED")));
+    // It hangs up; then nothing more comes of it.
+    drop(results);
+}
+
+#[tokio::test]
+async fn a_broken_input_leaves_whole_lines_only_and_says_so() {
+    let api = Api::start().await;
+    api.furnish().await;
+    let body = unending(vec![ndjson([first("a"), first("b")]), first("c").to_string()], true);
+    let results = results(&send(&api, "", NDJSON, body).await);
+    let error = "the input broke off; what follows was not read, send it again";
+    assert_eq!(results.last().unwrap(), &json!({ "error": error }));
+    api.customer("GET", "/users/c", Value::Null).await.errors(404);
+}
+
+#[tokio::test]
+async fn a_database_that_goes_away_is_told_in_the_line_where_it_went() {
+    let api = Api::start().await;
+    api.furnish().await;
+    let (sender, receiver) = tokio::sync::mpsc::channel::<String>(1);
+    let chunks = stream::unfold(receiver, |mut receiver| async move {
+        let chunk = receiver.recv().await?;
+        Some((Ok::<_, &str>(Bytes::from(chunk)), receiver))
+    });
+    let call = request("POST", BULK).header(KEY_HEADER, KEY).header(header::CONTENT_TYPE, NDJSON);
+    let response = api.router().oneshot(call.body(Body::from_stream(chunks)).unwrap()).await.unwrap();
+    let mut results = response.into_body().into_data_stream();
+    sender.send(ndjson([first("a")])).await.unwrap();
+    let created = results.next().await.unwrap().unwrap();
+    assert!(String::from_utf8_lossy(&created).contains("CREATED"));
+    api.lab.mariadb().kill().await.unwrap();
+    sender.send(ndjson([first("b")])).await.unwrap();
+    drop(sender);
+    let rest = tokio::time::timeout(Duration::from_secs(60), results.next()).await.unwrap().unwrap().unwrap();
+    let rest = String::from_utf8(rest.to_vec()).unwrap();
+    assert!(rest.ends_with("what follows was not read, send it again\"}\n"), "{rest}");
+    assert!(rest.contains("The database is not available"), "{rest}");
+    assert!(results.next().await.is_none());
+    api.lab.mariadb().start().await.unwrap();
+    let repeat = async || {
+        let answer = send(&api, "", NDJSON, ndjson([first("a"), first("b")])).await;
+        let found = answer.text.clone();
+        if found.contains("EXISTS") && found.contains("CREATED") { Ok(()) } else { Err(found) }
+    };
+    poll_until("the repeat did not go through", PATIENCE, repeat).await.unwrap();
+}

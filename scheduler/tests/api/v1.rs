@@ -1,0 +1,110 @@
+//! The deprecated v1: paths without a version, every key, unknown fields ignored, the target `default`.
+
+use axum::http::header;
+use serde_json::{Value, json};
+
+use crate::support::{ADMIN, Answer, Api, KEY, KEY_HEADER, request, with_json, without_times};
+
+async fn customer(api: &Api, method: &str, path: &str, body: Value) -> Answer {
+    let call = request(method, &format!("/dmf/api{path}")).header(KEY_HEADER, KEY);
+    api.send(with_json(call, &body)).await
+}
+
+#[tokio::test]
+async fn a_migration_is_submitted_and_reviewed_as_v1_did() {
+    let api = Api::start().await;
+    api.furnish().await;
+    let submit = json!({
+        "sourceUid": "alice", "targetUid": "new", "sourcehost": "imap.host.1", "phase": "PRE_SYNC", "colour": "red",
+    });
+    let answer = customer(&api, "POST", "/users/migrations", submit).await;
+    let record = answer.expect(201);
+    assert_eq!(answer.headers["deprecation"], "@1618531200");
+    assert_eq!(answer.headers[header::LINK], "</dmf/api/v2/users/migrations>; rel=\"successor-version\"");
+    assert_eq!(answer.headers[header::LOCATION], "/dmf/api/users/alice/migrations/1");
+    let found = customer(&api, "GET", "/users/alice/migrations/latest", Value::Null).await.expect(200);
+    assert_eq!(found, record);
+    let mut times = found.clone();
+    for unset in ["started", "stopped", "notBefore"] {
+        assert_eq!(times.as_object_mut().unwrap().remove(unset), Some(Value::Null), "{unset}");
+    }
+    assert_eq!(
+        without_times(times),
+        json!({
+            "id": 1,
+            "sourceUid": "alice",
+            "created": "time",
+            "status": "SCHEDULED",
+            "phase": "PRE_SYNC",
+            "priority": false,
+            "attempt": null,
+            "details": null,
+            "backend": null,
+            "modified": "time",
+            "targetMessageCount": null,
+            "targetMailboxSize": null,
+            "sourceMessageCount": null,
+            "sourceMailboxSize": null,
+            "expungedMessageCount": null,
+            "syncMessageCount": null,
+            "syncSpeed": null,
+            "verification": null,
+        })
+    );
+    let user = customer(&api, "GET", "/v1/users/alice", Value::Null).await.expect(200);
+    assert_eq!((&user["target"], &user["email"]), (&json!("default"), &Value::Null));
+    // The next one needs no target, and does not bring the user to another one.
+    customer(&api, "PUT", "/users/alice/migrations/close/latest/as/SUCCESS", Value::Null).await.expect(200);
+    let again = json!({ "sourceUid": "alice", "phase": "PRE_SYNC" });
+    customer(&api, "POST", "/users/migrations", again).await.expect(201);
+}
+
+#[tokio::test]
+async fn the_header_chooses_the_version_of_a_path_without_one() {
+    let api = Api::start().await;
+    api.furnish().await;
+    api.submit("alice").await;
+    for (name, value, is_v1) in [
+        ("x-api-version", "v1", true),
+        ("accept-version", "1", true),
+        ("accept-version", "v2", false),
+        ("X-API-VERSION", "2", false),
+    ] {
+        let call = request("GET", "/dmf/api/users/alice/migrations/latest").header(KEY_HEADER, KEY);
+        let answer = api.send(with_json(call.header(name, value), &Value::Null)).await;
+        assert_eq!(answer.expect(200).get("backend").is_some(), is_v1, "{name}: {value}");
+        assert_eq!(answer.headers.contains_key("deprecation"), is_v1, "{name}: {value}");
+    }
+    let call = request("GET", "/dmf/api/users/alice").header(KEY_HEADER, KEY).header("x-api-version", "v3");
+    let refused = api.send(with_json(call, &Value::Null)).await;
+    assert_eq!(refused.errors(400), ["X-API-VERSION, Accept-Version: must be v1 or v2"]);
+    // v2 under its own path is never touched.
+    let call = request("GET", "/dmf/api/v2/users/alice").header(KEY_HEADER, KEY).header("x-api-version", "v1");
+    let answer = api.send(with_json(call, &Value::Null)).await;
+    assert_eq!(answer.expect(200).get("email"), None);
+}
+
+#[tokio::test]
+async fn the_admin_has_a_v1_too_and_credentials_are_asked_for() {
+    let api = Api::start().await;
+    let call = request("POST", "/dmf/admin/api/sources").header(header::AUTHORIZATION, ADMIN);
+    let created = api.send(with_json(call, &json!({ "name": "CustomerX", "apiKey": KEY, "x": 1 }))).await;
+    created.expect(201);
+    let call = request("GET", "/dmf/admin/api/sources").header(header::AUTHORIZATION, ADMIN);
+    let listed = api.send(with_json(call, &Value::Null)).await.expect(200);
+    assert_eq!((&listed[0]["name"], listed[0].get("rateLimit")), (&json!("CustomerX"), Some(&Value::Null)));
+    for path in ["/dmf/admin/api/sources", "/dmf/api/users", "/dmf/api/nothing"] {
+        let answer = api.send(with_json(request("GET", path), &Value::Null)).await;
+        assert_eq!(answer.errors(401), ["Valid credentials are required"]);
+        assert_eq!(answer.json()["_links"]["self"]["href"], path);
+    }
+    assert_eq!(customer(&api, "GET", "/nothing", Value::Null).await.errors(404), ["Page Not Found"]);
+}
+
+#[tokio::test]
+async fn v2_ignores_unknown_fields_where_it_is_told_to() {
+    let api = Api::start_with("dmf.api.unknown-fields: ignore\n").await;
+    let created = api.admin("POST", "/targets", json!({ "name": "west", "colour": "red" })).await.expect(201);
+    assert_eq!(created["name"], "west");
+    api.admin("GET", "/audit?colour=red", Value::Null).await.expect(200);
+}

@@ -1,0 +1,357 @@
+//! Many submissions in one transaction of multi-row statements, each with the answer that it would get alone.
+
+use std::collections::{HashMap, HashSet};
+
+use sqlx::{AssertSqlSafe, MySql, MySqlConnection, QueryBuilder, mysql::MySqlArguments, query::Query};
+
+use super::{
+    Error, Result, Source, Store, Submission, SubmitError,
+    submit::database_time,
+    tables::{Tables, placeholders},
+    users,
+};
+use crate::domain::{
+    ids::{JournalId, UserId},
+    user::{ImapcSsl, User},
+};
+
+/// The answer to one submission of a batch: its migration, or none in a dry run.
+pub type BulkAnswer = Result<Option<JournalId>, SubmitError>;
+
+/// A submission that is not refused so far.
+struct Accepted<'s> {
+    index: usize,
+    submission: &'s Submission,
+    user: User,
+    /// Whether it takes a target uid that it did not have.
+    takes_uid: bool,
+}
+
+/// What the journal says of the users of a batch.
+struct Past {
+    open: HashMap<u64, u64>,
+    cutover: HashMap<u64, u64>,
+    synced: HashSet<u64>,
+}
+
+impl Store {
+    /// Submits all of `batch`, or nothing when this fails. No two of it may have the same source uid, or
+    /// the same target uid, without case. A dry run answers the same and changes nothing.
+    pub async fn submit_batch(
+        &self,
+        source: &Source,
+        batch: &[Submission],
+        dry_run: bool,
+    ) -> Result<Vec<BulkAnswer>> {
+        let mut tried = 1;
+        loop {
+            match self.submit_batch_once(source, batch, dry_run).await {
+                // A deadlock, or a twin that created the same user or row at the same moment: look again.
+                Err(Error::Contended(_) | Error::Conflict { .. }) if tried < super::CONTENTION_ATTEMPTS => {
+                    tried += 1;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    async fn submit_batch_once(
+        &self,
+        source: &Source,
+        batch: &[Submission],
+        dry_run: bool,
+    ) -> Result<Vec<BulkAnswer>> {
+        if batch.is_empty() {
+            return Ok(Vec::new());
+        }
+        let tables = Tables::of(&source.name);
+        let mut tx = self.pool.begin().await?;
+        let mut known = lock_users(&mut tx, &tables, batch).await?;
+        let past = read_past(&mut tx, &tables, known.values()).await?;
+        let mut answers: Vec<BulkAnswer> = Vec::with_capacity(batch.len());
+        let mut accepted = Vec::new();
+        for (index, submission) in batch.iter().enumerate() {
+            answers.push(Ok(None));
+            match accept(index, submission, known.remove(&submission.source_uid), &past) {
+                Ok(one) => accepted.push(one),
+                Err(refused) => answers[index] = Err(refused),
+            }
+        }
+        for index in refuse_taken(&mut tx, source, &mut accepted).await? {
+            answers[index] = Err(SubmitError::TargetUidTaken);
+        }
+        if dry_run || accepted.is_empty() {
+            return Ok(answers);
+        }
+        write_users(&mut tx, &tables, &mut accepted).await?;
+        write_target_uids(&mut tx, source, &accepted).await?;
+        let ids = write_rows(&mut tx, &tables, source, &accepted).await?;
+        tx.commit().await?;
+        for one in &accepted {
+            answers[one.index] = Ok(ids.get(&one.user.id.0).copied().map(JournalId));
+        }
+        Ok(answers)
+    }
+}
+
+fn accept<'s>(
+    index: usize,
+    submission: &'s Submission,
+    known: Option<User>,
+    past: &Past,
+) -> Result<Accepted<'s>, SubmitError> {
+    let takes_uid = known.as_ref().is_none_or(|user| submission.user.moves(user));
+    if let Some(UserId(id)) = known.as_ref().map(|user| user.id) {
+        if let Some(open) = past.open.get(&id) {
+            return Err(SubmitError::Open(JournalId(*open)));
+        }
+        if !submission.force {
+            if let Some(cutover) = past.cutover.get(&id) {
+                return Err(SubmitError::CutOver(JournalId(*cutover)));
+            }
+            if takes_uid && past.synced.contains(&id) {
+                return Err(SubmitError::TargetChanged);
+            }
+        }
+    }
+    let user = submission.user.merge(known, &submission.source_uid).map_err(SubmitError::Missing)?;
+    Ok(Accepted { index, submission, user, takes_uid })
+}
+
+/// `{statement} (?, ?, …)` with these ids bound.
+fn over_ids(statement: &str, ids: impl ExactSizeIterator<Item = u64>) -> Query<'static, MySql, MySqlArguments> {
+    let statement = format!("{statement} ({})", placeholders(ids.len(), 1));
+    ids.fold(sqlx::query(AssertSqlSafe(statement)).persistent(false), Query::bind)
+}
+
+async fn lock_users(
+    connection: &mut MySqlConnection,
+    tables: &Tables,
+    batch: &[Submission],
+) -> Result<HashMap<String, User>> {
+    let statement = format!(
+        "SELECT {} {} WHERE u.source_uid IN ({}) ORDER BY u.id FOR UPDATE",
+        users::COLUMNS,
+        tables.text("FROM {users} u"),
+        placeholders(batch.len(), 1)
+    );
+    let mut query = sqlx::query_as(AssertSqlSafe(statement)).persistent(false);
+    for submission in batch {
+        query = query.bind(&submission.source_uid);
+    }
+    let users: Vec<User> = query.fetch_all(connection).await?;
+    Ok(users.into_iter().map(|user| (user.source_uid.clone(), user)).collect())
+}
+
+async fn read_past<'u>(
+    connection: &mut MySqlConnection,
+    tables: &Tables,
+    users: impl ExactSizeIterator<Item = &'u User>,
+) -> Result<Past> {
+    use sqlx::Row as _;
+    let ids: Vec<u64> = users.map(|user| user.id.0).collect();
+    let mut past = Past { open: HashMap::new(), cutover: HashMap::new(), synced: HashSet::new() };
+    if ids.is_empty() {
+        return Ok(past);
+    }
+    let open = tables.text("SELECT open_user, id FROM {journal} WHERE open_user IN");
+    for row in over_ids(&open, ids.iter().copied()).fetch_all(&mut *connection).await? {
+        past.open.insert(row.try_get(0)?, row.try_get(1)?);
+    }
+    let ended = tables.text(
+        "SELECT user_id, id, status = 'SUCCESS', phase = 'CUTOVER' FROM {journal}
+         WHERE (status = 'SUCCESS' OR (phase = 'CUTOVER' AND post_started)) AND user_id IN",
+    );
+    for row in over_ids(&ended, ids.iter().copied()).fetch_all(connection).await? {
+        let (user, id): (u64, u64) = (row.try_get(0)?, row.try_get(1)?);
+        if row.try_get(2)? {
+            past.synced.insert(user);
+        }
+        if row.try_get(3)? {
+            let latest = past.cutover.entry(user).or_default();
+            *latest = id.max(*latest);
+        }
+    }
+    Ok(past)
+}
+
+/// Takes those out whose target uid another user has; gives their places in the batch.
+async fn refuse_taken(
+    connection: &mut MySqlConnection,
+    source: &Source,
+    accepted: &mut Vec<Accepted<'_>>,
+) -> Result<Vec<usize>> {
+    let takers = accepted.iter().filter(|one| one.takes_uid);
+    let wanted: Vec<(u32, String)> =
+        takers.map(|one| (one.user.target.0, one.user.target_uid.to_lowercase())).collect();
+    if wanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    let statement = format!(
+        "SELECT target_id, folded, source_id, user_id FROM target_uids WHERE (target_id, folded) IN ({}) FOR UPDATE",
+        placeholders(wanted.len(), 2)
+    );
+    let mut query = sqlx::query_as(AssertSqlSafe(statement)).persistent(false);
+    for (target, folded) in &wanted {
+        query = query.bind(target).bind(folded);
+    }
+    let taken: Vec<(u32, String, u32, u64)> = query.fetch_all(connection).await?;
+    let owners: HashMap<_, _> =
+        taken.into_iter().map(|(target, folded, source, user)| ((target, folded), (source, user))).collect();
+    let mut refused = Vec::new();
+    accepted.retain(|one| {
+        let key = (one.user.target.0, one.user.target_uid.to_lowercase());
+        let foreign = owners.get(&key).is_some_and(|owner| *owner != (source.id.0, one.user.id.0));
+        if one.takes_uid && foreign {
+            refused.push(one.index);
+        }
+        !(one.takes_uid && foreign)
+    });
+    Ok(refused)
+}
+
+/// Inserts the new users and gives them their ids; updates the known ones.
+async fn write_users(
+    connection: &mut MySqlConnection,
+    tables: &Tables,
+    accepted: &mut [Accepted<'_>],
+) -> Result<()> {
+    let is_new = |one: &&Accepted<'_>| one.user.id == UserId(0);
+    let new: Vec<&User> = accepted.iter().filter(is_new).map(|one| &one.user).collect();
+    let known: Vec<&User> = accepted.iter().filter(|one| !is_new(one)).map(|one| &one.user).collect();
+    write_user_rows(connection, tables, &known, true).await?;
+    write_user_rows(connection, tables, &new, false).await?;
+    if new.is_empty() {
+        return Ok(());
+    }
+    let statement = format!(
+        "{} ({})",
+        tables.text("SELECT source_uid, id FROM {users} WHERE source_uid IN"),
+        placeholders(new.len(), 1)
+    );
+    let mut query = sqlx::query_as(AssertSqlSafe(statement)).persistent(false);
+    for user in new {
+        query = query.bind(&user.source_uid);
+    }
+    let ids: Vec<(String, u64)> = query.fetch_all(connection).await?;
+    let ids: HashMap<String, u64> = ids.into_iter().collect();
+    for one in accepted.iter_mut().filter(|one| one.user.id == UserId(0)) {
+        let id = ids.get(&one.user.source_uid).ok_or(Error::RowsAffected {
+            table: "users",
+            expected: 1,
+            actual: 0,
+        })?;
+        one.user.id = UserId(*id);
+    }
+    Ok(())
+}
+
+async fn write_user_rows(
+    connection: &mut MySqlConnection,
+    tables: &Tables,
+    users: &[&User],
+    known: bool,
+) -> Result<()> {
+    if users.is_empty() {
+        return Ok(());
+    }
+    let list = |items: &[String]| (!items.is_empty()).then(|| serde_json::json!(items).to_string());
+    let mut statement = QueryBuilder::<MySql>::new(tables.text(
+        "INSERT INTO {users} (id, source_uid, target_uid, target_id, sourcehost_id, sourceport, email, password,
+             password_key, container, imapc_options, use_imapc_ssl, exclude_folders, created, modified) ",
+    ));
+    statement.push_values(users, |mut row, user| {
+        row.push_bind(known.then_some(user.id.0))
+            .push_bind(user.source_uid.clone())
+            .push_bind(user.target_uid.clone())
+            .push_bind(user.target.0)
+            .push_bind(user.sourcehost.0)
+            .push_bind(user.sourceport)
+            .push_bind(user.email.clone())
+            .push_bind(user.password.as_ref().map(|sealed| sealed.bytes.clone()))
+            .push_bind(user.password.as_ref().map(|sealed| sealed.alias.clone()))
+            .push_bind(user.container.clone())
+            .push_bind(list(&user.imapc_options))
+            .push_bind(user.use_imapc_ssl.map(ImapcSsl::as_str))
+            .push_bind(list(&user.exclude_folders))
+            .push("UTC_TIMESTAMP(3)")
+            .push("UTC_TIMESTAMP(3)");
+    });
+    if known {
+        statement.push(
+            " ON DUPLICATE KEY UPDATE target_uid = VALUES(target_uid), target_id = VALUES(target_id),
+                 sourcehost_id = VALUES(sourcehost_id), sourceport = VALUES(sourceport), email = VALUES(email),
+                 password = VALUES(password), password_key = VALUES(password_key), container = VALUES(container),
+                 imapc_options = VALUES(imapc_options), use_imapc_ssl = VALUES(use_imapc_ssl),
+                 exclude_folders = VALUES(exclude_folders), modified = VALUES(modified)",
+        );
+    }
+    statement.build().persistent(false).execute(connection).await?;
+    Ok(())
+}
+
+async fn write_target_uids(
+    connection: &mut MySqlConnection,
+    source: &Source,
+    accepted: &[Accepted<'_>],
+) -> Result<()> {
+    let takers: Vec<&User> = accepted.iter().filter(|one| one.takes_uid).map(|one| &one.user).collect();
+    if takers.is_empty() {
+        return Ok(());
+    }
+    let statement = format!(
+        "DELETE FROM target_uids WHERE source_id = ? AND user_id IN ({})",
+        placeholders(takers.len(), 1)
+    );
+    let delete = sqlx::query(AssertSqlSafe(statement)).persistent(false).bind(source.id.0);
+    takers.iter().fold(delete, |query, user| query.bind(user.id.0)).execute(&mut *connection).await?;
+    let mut statement =
+        QueryBuilder::<MySql>::new("INSERT INTO target_uids (target_id, folded, source_id, user_id) ");
+    statement.push_values(takers, |mut row, user| {
+        row.push_bind(user.target.0)
+            .push_bind(user.target_uid.to_lowercase())
+            .push_bind(source.id.0)
+            .push_bind(user.id.0);
+    });
+    statement.build().persistent(false).execute(connection).await?;
+    Ok(())
+}
+
+/// Inserts the journal rows and their notes for the queue; gives each user's migration.
+async fn write_rows(
+    connection: &mut MySqlConnection,
+    tables: &Tables,
+    source: &Source,
+    accepted: &[Accepted<'_>],
+) -> Result<HashMap<u64, u64>> {
+    let mut statement = QueryBuilder::<MySql>::new(tables.text(
+        "INSERT INTO {journal} (user_id, sourcehost_id, target_id, status, phase, priority, not_before, forced,
+             created, modified) ",
+    ));
+    statement.push_values(accepted, |mut row, one| {
+        row.push_bind(one.user.id.0)
+            .push_bind(one.user.sourcehost.0)
+            .push_bind(one.user.target.0)
+            .push("'SCHEDULED'")
+            .push_bind(one.submission.phase.as_str())
+            .push_bind(one.submission.priority)
+            .push_bind(one.submission.not_before.map(database_time))
+            .push_bind(one.submission.force)
+            .push("UTC_TIMESTAMP(3)")
+            .push("UTC_TIMESTAMP(3)");
+    });
+    statement.build().persistent(false).execute(&mut *connection).await?;
+    let users: Vec<u64> = accepted.iter().map(|one| one.user.id.0).collect();
+    let marks = placeholders(users.len(), 1);
+    let inserted =
+        format!("{} ({marks})", tables.text("SELECT open_user, id FROM {journal} WHERE open_user IN"));
+    let query = sqlx::query_as(AssertSqlSafe(inserted)).persistent(false);
+    let ids: Vec<(u64, u64)> =
+        users.iter().fold(query, |query, id| query.bind(*id)).fetch_all(&mut *connection).await?;
+    let mut outbox = QueryBuilder::<MySql>::new("INSERT INTO outbox (kind, source_id, ref_id) ");
+    outbox.push_values(&ids, |mut row, (_, id)| {
+        row.push("'MIGRATION'").push_bind(source.id.0).push_bind(*id);
+    });
+    outbox.build().persistent(false).execute(connection).await?;
+    Ok(ids.into_iter().collect())
+}

@@ -1,0 +1,123 @@
+//! Random calls on the store.
+
+use dmf_shared::domain::migration::Status;
+use proptest::{collection::vec, prelude::*};
+
+pub const USERS: usize = 5;
+pub const HOSTS: usize = 2;
+pub const WORKERS: usize = 2;
+
+/// Which migration a call names: one that was submitted, or one whose lease stands, if there is one.
+#[derive(Debug, Clone, Copy)]
+pub enum Which {
+    Any(usize),
+    Leased(usize),
+}
+
+/// Which epoch a call names, beside that of the row.
+#[derive(Debug, Clone, Copy)]
+pub enum Age {
+    Stale,
+    Same,
+    Newer,
+}
+
+#[derive(Debug, Clone)]
+pub enum Call {
+    Submit {
+        user: usize,
+        priority: bool,
+        later: bool,
+    },
+    /// Each with whether it names another host than the row's.
+    Claim {
+        worker: usize,
+        wanted: Vec<(usize, bool)>,
+    },
+    Heartbeat {
+        worker: usize,
+        leases: Vec<(Which, Age)>,
+    },
+    NotePreCommand(Which, Age),
+    Finish(Which, Age, Status),
+    HandBack {
+        which: Which,
+        age: Age,
+        later: bool,
+        attempt: Option<u32>,
+    },
+    /// By what was seen of the lease, or by an older look at it.
+    Reap {
+        which: Which,
+        age: Age,
+        beat_missed: bool,
+    },
+    Cancel {
+        user: usize,
+    },
+    Close {
+        user: usize,
+        end: Status,
+    },
+    Prioritize {
+        user: usize,
+        priority: bool,
+    },
+    PauseSource(bool),
+    PauseHost(usize, bool),
+    Limit(usize, u32),
+    /// The worker's process starts anew.
+    Restart(usize),
+    /// A relay takes the outbox; one that dies leaves it as it is.
+    Relay {
+        dies: bool,
+    },
+}
+
+fn which() -> impl Strategy<Value = Which> {
+    prop_oneof![1 => (0..12_usize).prop_map(Which::Any), 4 => (0..12_usize).prop_map(Which::Leased)]
+}
+
+fn age() -> impl Strategy<Value = Age> {
+    prop_oneof![1 => Just(Age::Stale), 6 => Just(Age::Same), 1 => Just(Age::Newer)]
+}
+
+fn end() -> impl Strategy<Value = Status> {
+    prop_oneof![Just(Status::Success), Just(Status::Failure), Just(Status::Aborted)]
+}
+
+/// Half of the time, the work of workers.
+fn work() -> impl Strategy<Value = Call> {
+    let wanted = vec((0..12_usize, prop::bool::weighted(0.05)), 1..6);
+    let attempt = prop::option::of(1..5_u32);
+    prop_oneof![
+        8 => (0..WORKERS, wanted).prop_map(|(worker, wanted)| Call::Claim { worker, wanted }),
+        3 => (0..WORKERS, vec((which(), age()), 0..4))
+            .prop_map(|(worker, leases)| Call::Heartbeat { worker, leases }),
+        2 => (which(), age()).prop_map(|(which, age)| Call::NotePreCommand(which, age)),
+        3 => (which(), age(), end()).prop_map(|(which, age, end)| Call::Finish(which, age, end)),
+        3 => (which(), age(), prop::bool::weighted(0.2), attempt)
+            .prop_map(|(which, age, later, attempt)| Call::HandBack { which, age, later, attempt }),
+        4 => (which(), age(), prop::bool::weighted(0.1))
+            .prop_map(|(which, age, beat_missed)| Call::Reap { which, age, beat_missed }),
+        1 => (0..WORKERS).prop_map(Call::Restart),
+    ]
+}
+
+fn orders() -> impl Strategy<Value = Call> {
+    prop_oneof![
+        8 => (0..USERS, any::<bool>(), prop::bool::weighted(0.15))
+            .prop_map(|(user, priority, later)| Call::Submit { user, priority, later }),
+        3 => (0..USERS).prop_map(|user| Call::Cancel { user }),
+        2 => (0..USERS, end()).prop_map(|(user, end)| Call::Close { user, end }),
+        1 => (0..USERS, any::<bool>()).prop_map(|(user, priority)| Call::Prioritize { user, priority }),
+        1 => prop::bool::weighted(0.3).prop_map(Call::PauseSource),
+        1 => (0..HOSTS, prop::bool::weighted(0.3)).prop_map(|(host, paused)| Call::PauseHost(host, paused)),
+        2 => (0..HOSTS, 0..4_u32).prop_map(|(host, limit)| Call::Limit(host, limit)),
+        2 => prop::bool::weighted(0.3).prop_map(|dies| Call::Relay { dies }),
+    ]
+}
+
+pub fn history() -> impl Strategy<Value = Vec<Call>> {
+    vec(prop_oneof![3 => work(), 2 => orders()], 1..50)
+}
