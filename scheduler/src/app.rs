@@ -2,7 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::{Router, extract::DefaultBodyLimit, http::HeaderName, middleware::{from_fn, from_fn_with_state}};
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    http::HeaderName,
+    middleware::{from_fn, from_fn_with_state},
+};
 use dmf_shared::{crypto::KeyRing, ops::health::Health, queue::Queue, store::Store};
 use tokio::sync::Notify;
 use tower_http::{

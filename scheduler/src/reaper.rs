@@ -16,8 +16,14 @@ use dmf_shared::{
     queue::{self, HeldSlot, Life, Queue},
     store::{self, LeaseBeat, Reaped, Source, Store},
 };
+use futures::{StreamExt as _, stream};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+
+/// Leases that are reaped at a time.
+const AT_A_TIME: usize = 4;
+/// How long one reap may take.
+const REAP_LIMIT: Duration = Duration::from_secs(5);
 
 /// How the reaper works.
 #[derive(Debug, Clone, Copy)]
@@ -143,6 +149,8 @@ async fn look(
     Ok(watch.look(life, &leases, &slots, passed, silence))
 }
 
+/// Reaps what can be reaped. A lease that can't be is tried again at the next look, which sees first whether it
+/// is still silent.
 async fn reap_all(
     store: &Store,
     silent: &[LeaseBeat],
@@ -154,19 +162,32 @@ async fn reap_all(
     }
     let sources: HashMap<SourceId, Source> =
         store.sources().await?.into_iter().map(|source| (source.id, source)).collect();
-    for lease in silent {
-        let Some(source) = sources.get(&lease.job.source) else { continue };
-        let job = format!("{}/{}", source.name, lease.job.journal);
-        match store.reap(source, lease, max_losses).await? {
-            Reaped::Done(status) => {
-                tracing::warn!(job, status = status.as_str(), backend = %lease.backend, "reaped a lost lease");
-            }
-            Reaped::LeaseOnly => tracing::warn!(job, "reaped the lease of a record that was closed"),
-            Reaped::Nothing => {}
-        }
-    }
+    // Each on its own: a row that somebody has locked must keep no other lease from being reaped.
+    let reaps: Vec<_> = silent
+        .iter()
+        .filter_map(|lease| {
+            let source = sources.get(&lease.job.source)?;
+            Some(reap(store, source, lease, max_losses))
+        })
+        .collect();
+    stream::iter(reaps).buffer_unordered(AT_A_TIME).collect::<()>().await;
     relay.notify_one();
     Ok(())
+}
+
+async fn reap(store: &Store, source: &Source, lease: &LeaseBeat, max_losses: u32) {
+    let job = format!("{}/{}", source.name, lease.job.journal);
+    match tokio::time::timeout(REAP_LIMIT, store.reap(source, lease, max_losses)).await {
+        Ok(Ok(Reaped::Done(status))) => {
+            tracing::warn!(job, status = status.as_str(), backend = %lease.backend, "reaped a lost lease");
+        }
+        Ok(Ok(Reaped::LeaseOnly)) => tracing::warn!(job, "reaped the lease of a record that was closed"),
+        Ok(Ok(Reaped::Nothing)) => {}
+        Ok(Err(error)) => {
+            tracing::warn!(job, error = &error as &dyn std::error::Error, "a lost lease can't be reaped yet");
+        }
+        Err(_) => tracing::warn!(job, "a lost lease could not be reaped in time"),
+    }
 }
 
 #[cfg(test)]

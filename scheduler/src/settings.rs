@@ -12,11 +12,7 @@ use dmf_shared::{
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::{
-    api::{
-        auth::Admin,
-        limits,
-        peer::TrustedProxies,
-    },
+    api::{auth::Admin, limits, peer::TrustedProxies},
     reaper,
 };
 

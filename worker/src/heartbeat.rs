@@ -32,6 +32,9 @@ pub struct Rhythm {
     pub max_losses: u32,
 }
 
+/// Most unknown leases that one heartbeat hands back: it must not be late for the known ones.
+const UNKNOWN_AT_ONCE: usize = 2;
+
 /// What beats.
 #[derive(Debug)]
 pub struct Heartbeat {
@@ -189,9 +192,11 @@ impl Heartbeat {
 
     /// Leases of claims whose answer never came: nothing runs under them.
     async fn hand_back_unknown(&self, leases: &[&HeldLease]) {
-        let sources: HashMap<SourceId, Source> = match self.store().sources().await {
-            Ok(sources) => sources.into_iter().map(|source| (source.id, source)).collect(),
-            Err(error) => {
+        let sources = tokio::time::timeout(self.rhythm.timeout / 4, self.store().sources()).await;
+        let sources: HashMap<SourceId, Source> = match sources {
+            Err(_) => return,
+            Ok(Ok(sources)) => sources.into_iter().map(|source| (source.id, source)).collect(),
+            Ok(Err(error)) => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "unknown leases wait for the next heartbeat"
@@ -199,15 +204,18 @@ impl Heartbeat {
                 return;
             }
         };
-        for lease in leases {
+        for lease in leases.iter().take(UNKNOWN_AT_ONCE) {
             let Some(source) = sources.get(&lease.job.source) else { continue };
-            match self.store().hand_back(source, lease.job, lease.epoch, &HandBack::default()).await {
-                Ok(_) => {
+            let back = HandBack::default();
+            let handed = self.store().hand_back(source, lease.job, lease.epoch, &back);
+            match tokio::time::timeout(self.rhythm.timeout / 4, handed).await {
+                Ok(Ok(_)) => {
                     tracing::warn!(job = %lease.job, "handed back a lease whose claim was never answered");
                 }
-                Err(error) => {
+                Ok(Err(error)) => {
                     tracing::warn!(job = %lease.job, error = &error as &dyn std::error::Error, "could not be handed back");
                 }
+                Err(_) => tracing::warn!(job = %lease.job, "could not be handed back in time"),
             }
         }
     }

@@ -5,11 +5,11 @@ use std::{sync::Arc, time::Duration};
 use dmf_shared::{
     domain::ids::TargetId,
     queue::{Free, Lessor, Proposal, Queue, Settlement, Then},
-    store::{ClaimRequest, Decision, HandBack, Holder, Refusal, Store},
+    store::{BackendState, ClaimRequest, Decision, HandBack, Holder, Refusal, Store},
 };
 
 use crate::{
-    held::{Held, Table},
+    held::{Held, Stop, Table},
     process::Deadline,
 };
 
@@ -91,7 +91,8 @@ impl Lessor for Claimant {
             Ok(Ok(decisions)) => decisions,
             Ok(Err(error)) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "the claim failed");
-                self.table.set_database_reachable(!error.is_transient());
+                // Whatever it is, the next heartbeat says when to try again.
+                self.table.set_database_reachable(false);
                 return Vec::new();
             }
             Err(_) => {
@@ -106,6 +107,10 @@ impl Lessor for Claimant {
                 Decision::Granted(claimed) => {
                     let held = Arc::new(Held::new(*claimed, deadline));
                     self.table.insert(held.clone());
+                    // The order to stop may have come while the claim was on its way.
+                    if self.table.state() == BackendState::Stopped {
+                        held.stop(Stop::HandBack);
+                    }
                     granted.push(held);
                 }
                 Decision::Refused(job, refusal) => refused.push(settlement((job, refusal))),

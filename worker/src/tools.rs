@@ -270,6 +270,7 @@ fn claimed(user: UserFile, path: &Path) -> Result<Claimed, Error> {
         attempt: 0,
         losses: 0,
         pre_started: false,
+        post_started: false,
         cleanup: None,
         loss_blocks: Vec::new(),
         age_ms: 0,

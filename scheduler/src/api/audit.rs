@@ -99,7 +99,12 @@ pub async fn note(State(app): State<App>, mut request: Request, next: Next) -> R
     if let Err(error) = ended {
         // The change is made: its client has to hear of that.
         let error = &error as &dyn std::error::Error;
-        tracing::warn!(error, id = note.id, status = response.status().as_u16(), "an audit entry lacks its end");
+        tracing::warn!(
+            error,
+            id = note.id,
+            status = response.status().as_u16(),
+            "an audit entry lacks its end"
+        );
     }
     Ok(response.into_response())
 }

@@ -71,7 +71,10 @@ impl ApiError {
     /// 429 with `Retry-After`.
     pub fn too_many(TooMany(wait): TooMany) -> Self {
         let retry_after_secs = Some(wait.as_secs() + u64::from(wait.subsec_nanos() > 0));
-        Self { retry_after_secs, ..Self::new(StatusCode::TOO_MANY_REQUESTS, "Too many requests, try again later") }
+        Self {
+            retry_after_secs,
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, "Too many requests, try again later")
+        }
     }
 
     /// 404 for a thing that is not there, or not the caller's.

@@ -225,7 +225,8 @@ impl Fields {
     /// fields included. `complete` gives `None` only when a required field is missing.
     pub fn finish<T>(mut self, complete: impl FnOnce() -> Option<T>) -> Result<T> {
         let unknown = std::mem::take(&mut self.object);
-        for field in unknown.keys().take(ERROR_LIMIT).filter(|_| !self.lenient) {
+        let shown = if self.lenient { 0 } else { ERROR_LIMIT };
+        for field in unknown.keys().take(shown) {
             let field: String = field.chars().take(NAME_LIMIT).collect();
             let wrong = match self.nearest(&field) {
                 Some(known) => format!("unknown field, did you mean {known}?"),

@@ -152,7 +152,9 @@ mod tests {
         assert!(limits.count(SourceId(1), None).is_ok() && limits.count(SourceId(1), None).is_err());
         assert!(limits.count(SourceId(2), None).is_ok());
         for _ in 0..100 {
-            assert!(limits.count(SourceId(3), Some(0)).is_ok() && limits.count(SourceId(4), Some(1000)).is_ok());
+            assert!(
+                limits.count(SourceId(3), Some(0)).is_ok() && limits.count(SourceId(4), Some(1000)).is_ok()
+            );
         }
         // Another limit begins anew.
         assert!(limits.count(SourceId(1), Some(2)).is_ok());

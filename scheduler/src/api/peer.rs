@@ -22,7 +22,11 @@ pub struct TrustedProxies(Vec<(IpAddr, u8)>);
 impl TrustedProxies {
     /// Addresses, or networks such as `10.0.0.0/8`; `Err` is the first that is none.
     pub fn parse(networks: &[String]) -> Result<Self, String> {
-        networks.iter().map(|text| parse(text).ok_or_else(|| text.clone())).collect::<Result<_, _>>().map(Self)
+        networks
+            .iter()
+            .map(|text| parse(text).ok_or_else(|| text.clone()))
+            .collect::<Result<_, _>>()
+            .map(Self)
     }
 
     fn holds(&self, address: IpAddr) -> bool {

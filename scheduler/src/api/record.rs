@@ -1,8 +1,8 @@
 //! A migration's record as JSON.
 
+use super::v1;
 use dmf_shared::store::Record;
 use serde_json::{Map, Value, json};
-use super::v1;
 use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
 
 /// ISO-8601, UTC, two fraction digits: as the original prints times.

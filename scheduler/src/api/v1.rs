@@ -96,7 +96,8 @@ pub async fn adapt(State(app): State<App>, mut request: Request, next: Next) -> 
     }
     if let Version::One(path) = &version {
         reading.lenient = true;
-        reading.default_target = ["users", "users/migrations"].map(|end| format!("{CUSTOMER}v2/{end}")).contains(path);
+        reading.default_target =
+            ["users", "users/migrations"].map(|end| format!("{CUSTOMER}v2/{end}")).contains(path);
     }
     request.extensions_mut().insert(reading);
     let Version::One(successor) = version else { return Ok(next.run(request).await) };

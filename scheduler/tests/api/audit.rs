@@ -66,7 +66,9 @@ async fn what_was_refused_or_only_read_is_not_noted() {
     api.admin("POST", "/targets", json!({})).await.errors(400);
     api.admin("DELETE", "/targets/none", Value::Null).await.errors(404);
     api.admin("PATCH", "/targets", Value::Null).await.errors(405);
-    api.send(with_json(request("POST", "/dmf/admin/api/v2/targets"), &json!({ "name": "a" }))).await.errors(401);
+    api.send(with_json(request("POST", "/dmf/admin/api/v2/targets"), &json!({ "name": "a" })))
+        .await
+        .errors(401);
     api.customer("GET", "/users", Value::Null).await.expect(200);
     assert_eq!(entries(&api, "").await.len(), before);
 }

@@ -83,10 +83,14 @@ async fn each_line_gets_its_result_and_a_bad_one_stops_no_other() {
     assert_eq!(
         statuses(&results),
         [
-            "CREATED", "REFUSED", "REFUSED", "REFUSED", "REFUSED", "EXISTS", "REFUSED", "EXISTS", "REFUSED", "CREATED"
+            "CREATED", "REFUSED", "REFUSED", "REFUSED", "REFUSED", "EXISTS", "REFUSED", "EXISTS", "REFUSED",
+            "CREATED"
         ]
     );
-    assert_eq!(results[0], json!({ "line": 1, "sourceUid": "a", "status": "CREATED", "id": results[7]["id"] }));
+    assert_eq!(
+        results[0],
+        json!({ "line": 1, "sourceUid": "a", "status": "CREATED", "id": results[7]["id"] })
+    );
     let lines: Vec<_> = results.iter().map(|result| result["line"].as_u64().unwrap()).collect();
     assert_eq!(lines, [1, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
     assert_eq!(results[3]["errors"].as_array().unwrap().len(), 2);
@@ -151,7 +155,10 @@ async fn a_line_is_answered_as_a_single_submit_would_be() {
     assert_eq!((&user.target_uid[..], &user.exclude_folders[..]), ("elsewhere", &["Trash".to_owned()][..]));
     api.app.keys.open(&user.password.unwrap(), source.id, "synced").unwrap();
     let record = api.customer("GET", "/users/cut/migrations/latest", Value::Null).await.expect(200);
-    assert_eq!((&record["priority"], &record["notBefore"]), (&json!(true), &json!("2037-01-01T00:00:00.00Z")));
+    assert_eq!(
+        (&record["priority"], &record["notBefore"]),
+        (&json!(true), &json!("2037-01-01T00:00:00.00Z"))
+    );
     // The uid that it left is free.
     let mut other = first("other");
     other["targetUid"] = json!("new-synced");
@@ -177,7 +184,10 @@ async fn csv_is_read_with_the_names_of_its_first_line() {
         json!(["priority: must be true or false", "sourceport: must be a port from 1 to 65535"])
     );
     let user = api.app.store.user(&source, "a,\"b\"").await.unwrap().unwrap();
-    assert_eq!((user.sourceport, &user.exclude_folders[..]), (Some(143), &["x".to_owned(), "y".to_owned()][..]));
+    assert_eq!(
+        (user.sourceport, &user.exclude_folders[..]),
+        (Some(143), &["x".to_owned(), "y".to_owned()][..])
+    );
 }
 
 #[tokio::test]
@@ -187,10 +197,7 @@ async fn what_is_no_bulk_is_refused_at_once() {
     let answer = send(&api, "", "application/json", "{}").await;
     assert_eq!(answer.errors(415), ["Content-Type must be application/x-ndjson or text/csv"]);
     let answer = send(&api, "?dryRun=1&x=y", NDJSON, "{}").await;
-    assert_eq!(
-        answer.errors(400),
-        ["dryRun: must be true or false", "x: unknown field, there are: dryRun"]
-    );
+    assert_eq!(answer.errors(400), ["dryRun: must be true or false", "x: unknown field, there are: dryRun"]);
     assert_eq!(send(&api, "", NDJSON, "").await.text, "");
     let long = format!("{{\"sourceUid\": \"{}\"}}\n{}", "x".repeat(64 * 1024), first("a"));
     let results = results(&send(&api, "", NDJSON, long).await);
@@ -252,7 +259,7 @@ async fn a_database_that_goes_away_is_told_in_the_line_where_it_went() {
     api.lab.mariadb().kill().await.unwrap();
     sender.send(ndjson([first("b")])).await.unwrap();
     drop(sender);
-    let rest = tokio::time::timeout(Duration::from_secs(60), results.next()).await.unwrap().unwrap().unwrap();
+    let rest = tokio::time::timeout(Duration::from_mins(1), results.next()).await.unwrap().unwrap().unwrap();
     let rest = String::from_utf8(rest.to_vec()).unwrap();
     assert!(rest.ends_with("what follows was not read, send it again\"}\n"), "{rest}");
     assert!(rest.contains("The database is not available"), "{rest}");

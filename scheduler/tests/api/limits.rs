@@ -80,10 +80,12 @@ async fn whoever_guesses_is_not_heard_for_a_while_and_others_are() {
             assert_limited(&ask("1.1.1.1", name, value).await);
         }
         assert_eq!(ask("2.2.2.2", "authorization", ADMIN).await.status().as_u16(), 200);
-        let audit = client.post(format!("{base}/dmf/admin/api/v2/targets")).header("x-forwarded-for", "2.2.2.2");
+        let audit =
+            client.post(format!("{base}/dmf/admin/api/v2/targets")).header("x-forwarded-for", "2.2.2.2");
         let audit = audit.header("authorization", ADMIN).json(&json!({ "name": "west" }));
         assert_eq!(audit.send().await.unwrap().status().as_u16(), 201);
-        let noted = client.get(format!("{base}/dmf/admin/api/v2/audit?limit=1")).header("authorization", ADMIN);
+        let noted =
+            client.get(format!("{base}/dmf/admin/api/v2/audit?limit=1")).header("authorization", ADMIN);
         let noted: serde_json::Value = noted.send().await.unwrap().json().await.unwrap();
         assert_eq!(noted["entries"][0]["from"], "2.2.2.2");
     })

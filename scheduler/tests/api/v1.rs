@@ -79,7 +79,8 @@ async fn the_header_chooses_the_version_of_a_path_without_one() {
     let refused = api.send(with_json(call, &Value::Null)).await;
     assert_eq!(refused.errors(400), ["X-API-VERSION, Accept-Version: must be v1 or v2"]);
     // v2 under its own path is never touched.
-    let call = request("GET", "/dmf/api/v2/users/alice").header(KEY_HEADER, KEY).header("x-api-version", "v1");
+    let call =
+        request("GET", "/dmf/api/v2/users/alice").header(KEY_HEADER, KEY).header("x-api-version", "v1");
     let answer = api.send(with_json(call, &Value::Null)).await;
     assert_eq!(answer.expect(200).get("email"), None);
 }

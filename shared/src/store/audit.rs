@@ -97,13 +97,12 @@ impl Store {
 
     /// Notes how a change ended, and what was given for it.
     pub async fn end_audit(&self, id: u64, status: u16, fields: Option<&Value>) -> Result<()> {
-        let updated =
-            sqlx::query("UPDATE audit SET status = ?, fields = COALESCE(?, fields) WHERE id = ?")
-                .bind(status)
-                .bind(fields.map(Value::to_string))
-                .bind(id)
-                .execute(&self.pool)
-                .await?;
+        let updated = sqlx::query("UPDATE audit SET status = ?, fields = COALESCE(?, fields) WHERE id = ?")
+            .bind(status)
+            .bind(fields.map(Value::to_string))
+            .bind(id)
+            .execute(&self.pool)
+            .await?;
         super::error::expect_rows("audit", 1, updated.rows_affected())
     }
 

@@ -119,7 +119,10 @@ fn accept<'s>(
 }
 
 /// `{statement} (?, ?, …)` with these ids bound.
-fn over_ids(statement: &str, ids: impl ExactSizeIterator<Item = u64>) -> Query<'static, MySql, MySqlArguments> {
+fn over_ids(
+    statement: &str,
+    ids: impl ExactSizeIterator<Item = u64>,
+) -> Query<'static, MySql, MySqlArguments> {
     let statement = format!("{statement} ({})", placeholders(ids.len(), 1));
     ids.fold(sqlx::query(AssertSqlSafe(statement)).persistent(false), Query::bind)
 }

@@ -58,6 +58,7 @@ pub enum Refusal {
 
 /// A migration that this worker holds now, with everything that is needed to run it.
 #[derive(Debug, Clone)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a column of the row")]
 pub struct Claimed {
     /// The migration.
     pub job: JobId,
@@ -81,11 +82,13 @@ pub struct Claimed {
     pub losses: u32,
     /// Whether its pre command had started in an earlier claim.
     pub pre_started: bool,
+    /// Whether its post command had started in an earlier claim: the copy was complete then.
+    pub post_started: bool,
     /// Only its failure command is to run; then it gets this end state.
     pub cleanup: Option<Status>,
-    /// What earlier workers were lost with it: blocks of `details` that stay.
+    /// What earlier claims left: blocks of `details` that stay.
     pub loss_blocks: Vec<Value>,
-    /// How long ago it was submitted, in milliseconds.
+    /// How long ago it was first claimed, in milliseconds: time in the backlog does not count.
     pub age_ms: u64,
     /// How long it waited between its submission and this claim, in milliseconds.
     pub waited_ms: u64,
@@ -128,6 +131,7 @@ struct Row {
     user_leased: bool,
     loss_blocks: Vec<Value>,
     pre_started: bool,
+    post_started: bool,
     cleanup: Option<Status>,
 }
 
@@ -245,6 +249,7 @@ async fn claim_of_source(
             losses: row.losses,
             loss_blocks: row.loss_blocks.clone(),
             pre_started: row.pre_started,
+            post_started: row.post_started,
             cleanup: row.cleanup,
             age_ms: row.age_ms.max(0).unsigned_abs(),
             waited_ms: row.waited_ms.max(0).unsigned_abs(),
@@ -286,12 +291,12 @@ async fn lock_rows(
     let statement = format!(
         "{} WHERE id IN ({}) ORDER BY id FOR UPDATE",
         tables.text(
-            "SELECT id, user_id, sourcehost_id, status, phase, priority, forced, epoch, attempt, losses, details, pre_started,
+            "SELECT id, user_id, sourcehost_id, status, phase, priority, forced, epoch, attempt, losses, details, pre_started, post_started,
                  cleanup,
                  CAST(COALESCE(TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), not_before), 0) AS SIGNED) AS wait_us,
                  CAST(TIMESTAMPDIFF(MICROSECOND, GREATEST(created, COALESCE(not_before, created)),
                       UTC_TIMESTAMP(3)) AS SIGNED) AS waited_us,
-                 CAST(TIMESTAMPDIFF(MICROSECOND, created, UTC_TIMESTAMP(3)) AS SIGNED) AS age_us
+                 CAST(TIMESTAMPDIFF(MICROSECOND, COALESCE(started, UTC_TIMESTAMP(3)), UTC_TIMESTAMP(3)) AS SIGNED) AS age_us
              FROM {journal}"
         ),
         placeholders(requests.len(), 1)
@@ -323,6 +328,7 @@ async fn lock_rows(
             user_leased: false,
             loss_blocks: loss_blocks(row.try_get("details")?)?,
             pre_started: row.try_get("pre_started")?,
+            post_started: row.try_get("post_started")?,
             cleanup: row.try_get::<Option<String>, _>("cleanup")?.as_deref().and_then(Status::parse),
         };
         rows.insert(row.id, row);

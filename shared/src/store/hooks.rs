@@ -1,8 +1,13 @@
-//! Which hooks of a migration have been started: noted before they are, because from then on they may
-//! have had their effect.
+//! What a migration is about to do: noted before it is done, because from then on it may have had its
+//! effect, whatever becomes of the worker.
+
+use serde_json::Value;
 
 use super::{Result, Source, Store, tables::Tables};
-use crate::domain::ids::{Epoch, JobId};
+use crate::domain::{
+    ids::{Epoch, JobId},
+    migration::Status,
+};
 
 /// A hook whose start is noted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,5 +36,60 @@ impl Store {
             .execute(&self.pool)
             .await?;
         Ok(noted.rows_affected() == 1)
+    }
+
+    /// Notes that the sync command is about to run for the `attempt`th time. `false`: the lease is not
+    /// this holder's any more, and nothing must be started.
+    pub async fn note_attempt(
+        &self,
+        source: &Source,
+        job: JobId,
+        epoch: Epoch,
+        attempt: u32,
+    ) -> Result<bool> {
+        let noted = sqlx::query(
+            Tables::of(&source.name)
+                .sql("UPDATE {journal} SET attempt = ? WHERE id = ? AND epoch = ? AND status = 'SYNC'"),
+        )
+        .bind(attempt)
+        .bind(job.journal.0)
+        .bind(epoch.0)
+        .execute(&self.pool)
+        .await?;
+        Ok(noted.rows_affected() == 1)
+    }
+
+    /// Notes that the end of a migration is decided and that its failure command is all that is left to
+    /// do, with what was run so far. If the lease ends before the result is recorded, the next claim
+    /// does just that. `false`: the lease is not this holder's any more.
+    pub async fn note_end(
+        &self,
+        source: &Source,
+        job: JobId,
+        epoch: Epoch,
+        end: Status,
+        details: &Value,
+    ) -> Result<bool> {
+        let noted = sqlx::query(Tables::of(&source.name).sql(
+            "UPDATE {journal} SET cleanup = COALESCE(cleanup, ?), details = ?
+             WHERE id = ? AND epoch = ? AND status = 'SYNC'",
+        ))
+        .bind(end.as_str())
+        .bind(details.to_string())
+        .bind(job.journal.0)
+        .bind(epoch.0)
+        .execute(&self.pool)
+        .await?;
+        Ok(noted.rows_affected() == 1)
+    }
+
+    /// Where a migration stands now; `None` when its row is gone.
+    pub async fn status_of(&self, source: &Source, job: JobId) -> Result<Option<Status>> {
+        let status: Option<String> =
+            sqlx::query_scalar(Tables::of(&source.name).sql("SELECT status FROM {journal} WHERE id = ?"))
+                .bind(job.journal.0)
+                .fetch_optional(&self.pool)
+                .await?;
+        Ok(status.as_deref().and_then(Status::parse))
     }
 }

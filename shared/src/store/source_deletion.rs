@@ -20,7 +20,7 @@ pub enum Deletion {
 }
 
 /// Most rows that one transaction changes.
-const BATCH: usize = 1000;
+const BATCH: u32 = 1000;
 
 impl Store {
     /// Voids the key of a Source: nobody can submit any more.
@@ -49,7 +49,7 @@ impl Store {
             "SELECT id FROM {journal} WHERE status IN ('SCHEDULED', 'SYNC') AND NOT cancel_requested
              ORDER BY id LIMIT ? FOR UPDATE",
         ))
-        .bind(BATCH as u32)
+        .bind(BATCH)
         .fetch_all(&mut *tx)
         .await?;
         if ids.is_empty() {

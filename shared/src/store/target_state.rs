@@ -17,6 +17,7 @@ pub enum TargetState {
 /// How many earlier records are looked at; with more runs that changed nothing, it is not known.
 const LOOK_BACK: u32 = 50;
 
+/// Status, attempts, mails saved, mails expunged, mails left.
 type Row = (String, u32, Option<u64>, Option<u64>, Option<u64>);
 
 impl Store {
@@ -24,7 +25,7 @@ impl Store {
     /// expunged nothing, say nothing.
     pub async fn target_state(&self, source: &Source, user: UserId, this: JournalId) -> Result<TargetState> {
         let rows: Vec<Row> = sqlx::query_as(Tables::of(&source.name).sql(
-            "SELECT status, losses, sync_message_count, expunged_message_count, target_message_count
+            "SELECT status, attempt, sync_message_count, expunged_message_count, target_message_count
              FROM {journal} WHERE user_id = ? AND id < ? AND started IS NOT NULL ORDER BY id DESC LIMIT ?",
         ))
         .bind(user.0)
@@ -38,10 +39,12 @@ impl Store {
     }
 }
 
-fn tell((status, losses, saved, expunged, left): Row) -> Option<TargetState> {
+/// Attempts are noted before they are made, so a row without one changed nothing. One that has some and
+/// no counts was lost or closed on its way.
+fn tell((status, attempt, saved, expunged, left): Row) -> Option<TargetState> {
     match (&status[..], left) {
         ("SUCCESS", Some(left)) => Some(TargetState::LeftAt(left)),
-        _ if losses == 0 && saved == Some(0) && expunged == Some(0) => None,
+        _ if attempt == 0 || (saved == Some(0) && expunged == Some(0)) => None,
         _ => Some(TargetState::Unknown),
     }
 }

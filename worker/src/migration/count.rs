@@ -30,8 +30,27 @@ impl Counted {
     }
 }
 
+/// How a count ended.
+#[derive(Debug)]
+pub(super) enum CountEnd {
+    /// With numbers.
+    Counted(Counted),
+    /// Without, and the class of the failure where there is one.
+    Failed(Option<Outcome>),
+}
+
+impl CountEnd {
+    /// The numbers, if there are any.
+    pub(super) fn counted(self) -> Option<Counted> {
+        match self {
+            Self::Counted(counted) => Some(counted),
+            Self::Failed(_) => None,
+        }
+    }
+}
+
 impl Runner {
-    /// Counts and records; `None` when the count failed.
+    /// Counts and records.
     pub(super) async fn count(
         &self,
         held: &Held,
@@ -39,12 +58,12 @@ impl Runner {
         step: &str,
         deadline: Instant,
         gathered: &mut Gathered,
-    ) -> Result<Option<Counted>, Interrupted> {
+    ) -> Result<CountEnd, Interrupted> {
         let (started, begun) = (self.clock.now(), Instant::now());
         let timeout = until(deadline, self.settings.sync.count_timeout);
         let ran = self.run_once(held, step, invocation, timeout).await?;
         let outcome = ran.judgement.as_ref().map(|judgement| judgement.outcome);
-        let success = outcome == Some(Outcome::Success) && ran.fault.is_none();
+        let success = outcome == Some(Outcome::Success) && ran.fault.is_none() && ran.complete;
         let mut block = Block::default();
         block.set("success", success).set("command", invocation.display());
         if let Some(exit) = ran.exit {
@@ -55,12 +74,16 @@ impl Runner {
         if !success {
             let message = ran.judgement.as_ref().map(|judgement| judgement.message.clone());
             let end = ran.exit.map_or_else(String::new, |exit| format!(" with {}", exit_text(exit)));
-            let why = ran.fault.or(message).unwrap_or_default();
+            let cut_off = (!ran.complete).then(|| "its output was cut off".to_owned());
+            let why = ran.fault.or(cut_off).or(message).unwrap_or_default();
             tracing::warn!(step, why, "a count failed");
             block.set("outcome", outcome.map_or("failed", Outcome::as_str));
             block.set_errors(Some(format!("The count failed{end}. Reason: {why}")), &ran.stderr);
         }
         gathered.details.push(step, block);
-        Ok(ran.judgement.filter(|_| success).map(|judgement| Counted(judgement.mailboxes)))
+        Ok(match ran.judgement.filter(|_| success) {
+            Some(judgement) => CountEnd::Counted(Counted(judgement.mailboxes)),
+            None => CountEnd::Failed(outcome),
+        })
     }
 }

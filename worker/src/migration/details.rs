@@ -21,6 +21,11 @@ impl Details {
         self.0.push(Value::Object(object));
     }
 
+    /// As it is stored so far.
+    pub(super) fn to_value(&self) -> Value {
+        Value::Array(self.0.clone())
+    }
+
     /// As it is stored.
     pub(super) fn into_value(self) -> Value {
         Value::Array(self.0)

@@ -1,11 +1,15 @@
 //! The order of the steps, and what follows when one of them fails.
 
-use dmf_shared::{domain::migration::Status, store::Hook};
+use dmf_shared::{
+    domain::migration::{Phase, Status},
+    store::Hook,
+};
 use tokio::time::Instant;
 
 use super::{
     Ended, Gathered, Runner,
     count::Counted,
+    database::ANSWER_LIMIT,
     hooks::{self, HookEnd},
     plan::{Plan, Planner},
     step::Interrupted,
@@ -17,29 +21,67 @@ impl Runner {
     /// Runs everything that this lease is for.
     pub(super) async fn flow(&self, held: &Held, gathered: &mut Gathered) -> Ended {
         if let Some(end) = held.claimed.cleanup {
-            return self.clean_up(held, gathered, end).await;
+            return self.run_failure_command(held, gathered, end).await;
         }
         // From the moment its pre command starts, a failure is followed by the failure command.
         let mut begun = held.claimed.pre_started;
         let forward = self.forward(held, gathered, &mut begun).await;
-        let stop = held.stop_reason();
-        match (forward, stop) {
+        match (forward, held.stop_reason()) {
             (Ok(Status::Success), _) => Ended::Finished(Status::Success),
             (Ok(status), _) if begun => self.clean_up(held, gathered, status).await,
             (Ok(status), _) => Ended::Finished(status),
-            (Err(Interrupted::Stopped), Some(stop @ (Stop::Cancel | Stop::Close))) if begun => {
+            (Err(Interrupted::Stopped), Some(Stop::Cancel)) if begun => {
                 match self.clean_up(held, gathered, Status::Aborted).await {
-                    Ended::Finished(_) => Ended::Stopped(stop),
+                    Ended::Finished(_) => Ended::Stopped(Stop::Cancel),
                     other => other,
                 }
+            }
+            (Err(Interrupted::Stopped), Some(Stop::Close)) if begun => {
+                self.clean_up_closed(held, gathered).await
             }
             (Err(Interrupted::Stopped), stop) => Ended::Stopped(stop.unwrap_or(Stop::HandBack)),
             (Err(interrupted), _) => ended(interrupted),
         }
     }
 
-    /// Runs the failure command of the phase, if there is one, and ends with `end` whatever it does.
+    /// Notes that `end` is decided, so that a loss from now on can't run the sync again, and runs the
+    /// failure command.
     async fn clean_up(&self, held: &Held, gathered: &mut Gathered, end: Status) -> Ended {
+        let claimed = &held.claimed;
+        let details = gathered.details.to_value();
+        let note =
+            || self.claimant.store.note_end(&claimed.source, claimed.job, claimed.epoch, end, &details);
+        // A migration that is told to stop has its end noted all the same.
+        match tokio::time::timeout(ANSWER_LIMIT, note()).await {
+            Ok(Ok(true)) => {}
+            Ok(Ok(false)) => return Ended::Lost,
+            Ok(Err(error)) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the decided end could not be noted"
+                );
+            }
+            Err(_) => tracing::warn!("the decided end could not be noted in time"),
+        }
+        self.run_failure_command(held, gathered, end).await
+    }
+
+    /// An operator closed it: as a success there is nothing to undo.
+    async fn clean_up_closed(&self, held: &Held, gathered: &mut Gathered) -> Ended {
+        let claimed = &held.claimed;
+        let status = self.claimant.store.status_of(&claimed.source, claimed.job);
+        let closed_as = tokio::time::timeout(ANSWER_LIMIT, status).await;
+        if !matches!(closed_as, Ok(Ok(Some(Status::Success)))) {
+            match self.run_failure_command(held, gathered, Status::Aborted).await {
+                Ended::Finished(_) => {}
+                other => return other,
+            }
+        }
+        Ended::Stopped(Stop::Close)
+    }
+
+    /// Runs the failure command of the phase, if there is one, and ends with `end` whatever it does.
+    async fn run_failure_command(&self, held: &Held, gathered: &mut Gathered, end: Status) -> Ended {
         match self.hook(held, hooks::Kind::Failure, gathered).await {
             Ok(_) => Ended::Finished(end),
             Err(interrupted) => ended(interrupted),
@@ -61,11 +103,21 @@ impl Runner {
                 return Ok(Status::Failure);
             }
         };
+        if self.gates(held)
+            && let Err(refused) = &plan.remote_count
+        {
+            // It would lock the user out, copy for hours, and fail for certain.
+            gathered.details.push("count remote mailbox", refused.block());
+            return Ok(Status::Failure);
+        }
         *begun = true;
         if self.noted_hook(held, Hook::Pre, hooks::Kind::Pre, gathered).await? == HookEnd::Failed {
             return Ok(Status::Failure);
         }
-        if self.copy(held, &plan, gathered).await? == Synced::No {
+        // Once the post command had started the copy was complete, and the route may have been flipped:
+        // another sync would delete what arrived on the target since.
+        let copied = held.claimed.phase == Phase::Cutover && held.claimed.post_started;
+        if !copied && self.copy(held, &plan, gathered).await? == Synced::No {
             return Ok(Status::Failure);
         }
         if self.noted_hook(held, Hook::Post, hooks::Kind::Post, gathered).await? == HookEnd::Failed {
@@ -77,10 +129,10 @@ impl Runner {
     /// Counts, copies, counts again, compares.
     async fn copy(&self, held: &Held, plan: &Plan, gathered: &mut Gathered) -> Result<Synced, Interrupted> {
         let deadline = Instant::now() + self.settings.sync.timeout;
-        if self.settings.count.local_pre {
+        if self.settings.count.local_pre || self.guards_target(held) {
             let name = "count local mailbox pre sync";
             let before = self.count(held, &plan.local_count, name, deadline, gathered).await?;
-            if self.guard_target(held, before.as_ref(), gathered).await? == Synced::No {
+            if self.guard_target(held, before, gathered).await? == Synced::No {
                 return Ok(Synced::No);
             }
         }
@@ -90,7 +142,7 @@ impl Runner {
         let mut target = None;
         if self.settings.count.local_post {
             let name = "count local mailbox post sync";
-            target = self.count(held, &plan.local_count, name, deadline, gathered).await?;
+            target = self.count(held, &plan.local_count, name, deadline, gathered).await?.counted();
             gathered.counts.target_message_count = target.as_ref().map(Counted::messages);
             gathered.counts.target_mailbox_size = target.as_ref().map(Counted::vsize);
         }
@@ -98,7 +150,7 @@ impl Runner {
         if self.settings.count.remote {
             let name = "count remote mailbox";
             match &plan.remote_count {
-                Ok(count) => source = self.count(held, count, name, deadline, gathered).await?,
+                Ok(count) => source = self.count(held, count, name, deadline, gathered).await?.counted(),
                 Err(refused) => gathered.details.push(name, refused.block()),
             }
             gathered.counts.source_message_count = source.as_ref().map(Counted::messages);

@@ -1,33 +1,53 @@
 //! A guard against destroying mail: `backup -R` makes the target equal to the source, so mail that this
 //! framework did not put there would be deleted.
 
-use dmf_shared::store::TargetState;
+use dmf_shared::{domain::outcome::Outcome, store::TargetState};
 use serde_json::json;
 
 use super::{
-    DATABASE_PAUSE, Gathered, Runner, count::Counted, details::Block, step::Interrupted, sync::Synced,
+    Gathered, Runner,
+    count::{CountEnd, Counted},
+    details::Block,
+    step::Interrupted,
+    sync::Synced,
 };
 use crate::held::Held;
 
 impl Runner {
-    /// Fails a migration whose target holds more mail than this framework left there, unless it was forced
-    /// or the settings allow it.
+    /// Whether the target has to be counted before the sync. After an attempt nobody knows how much was
+    /// copied, so there is nothing to compare with.
+    pub(super) const fn guards_target(&self, held: &Held) -> bool {
+        !self.settings.sync.overwrite_target && held.claimed.attempt == 0
+    }
+
+    /// Fails a migration whose target holds more mail than this framework left there, unless it was
+    /// forced. A target that can't be counted for now is counted again in another lease.
     pub(super) async fn guard_target(
         &self,
         held: &Held,
-        before: Option<&Counted>,
+        before: CountEnd,
         gathered: &mut Gathered,
     ) -> Result<Synced, Interrupted> {
-        let claimed = &held.claimed;
-        // After a loss or an earlier attempt nobody knows how much was copied.
-        let known = claimed.losses == 0 && claimed.attempt == 0;
-        let Some(found) = before.map(Counted::messages).filter(|found| *found > 0 && known) else {
-            return Ok(Synced::Yes);
-        };
-        if self.settings.sync.overwrite_target {
+        if !self.guards_target(held) {
             return Ok(Synced::Yes);
         }
-        let expected = match self.target_state(held).await? {
+        let found = match before {
+            CountEnd::Counted(counted) => Counted::messages(&counted),
+            // The sync can't open this mailbox either, and says so better.
+            CountEnd::Failed(Some(Outcome::TargetUser | Outcome::Configuration)) => return Ok(Synced::Yes),
+            CountEnd::Failed(_) if held.claimed.forced => return Ok(Synced::Yes),
+            CountEnd::Failed(_) if self.may_circle(held) => {
+                return Err(Interrupted::Later(self.settings.sync.retry.delay));
+            }
+            CountEnd::Failed(_) => return Ok(Synced::No),
+        };
+        if found == 0 {
+            return Ok(Synced::Yes);
+        }
+        let claimed = &held.claimed;
+        let state =
+            || self.claimant.store.target_state(&claimed.source, claimed.user.id, claimed.job.journal);
+        let expected = match self.ask_database(held, "the target guard", state).await? {
             TargetState::Unknown => return Ok(Synced::Yes),
             TargetState::Untouched => 0,
             TargetState::LeftAt(left) => left,
@@ -35,37 +55,22 @@ impl Runner {
         if found <= expected {
             return Ok(Synced::Yes);
         }
-        let sentence = format!(
-            "The target mailbox holds {found} mails, but this framework left {expected} there. The sync would delete \
-             what the source does not have. Look at it; then submit with force, or set \
-             dmf.worker.target-not-empty: allow"
-        );
         if claimed.forced {
             tracing::warn!(found, expected, "the target holds mail that is not ours; forced to go on");
             return Ok(Synced::Yes);
         }
         tracing::warn!(found, expected, "the target holds mail that is not ours");
-        let mut block = Block::default();
-        block.set("success", false).set("outcome", "target-not-empty").set("errors", json!([sentence]));
-        gathered.details.push("target guard", block);
+        gathered.details.push("target guard", refusal(found, expected));
         Ok(Synced::No)
     }
+}
 
-    async fn target_state(&self, held: &Held) -> Result<TargetState, Interrupted> {
-        let claimed = &held.claimed;
-        loop {
-            let state =
-                self.claimant.store.target_state(&claimed.source, claimed.user.id, claimed.job.journal);
-            match state.await {
-                Ok(state) => return Ok(state),
-                Err(error) => {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "the guard waits for the database"
-                    );
-                    self.pause(held, DATABASE_PAUSE).await?;
-                }
-            }
-        }
-    }
+fn refusal(found: u64, expected: u64) -> Block {
+    let sentence = format!(
+        "The target mailbox holds {found} mails, but this framework left {expected} there. The sync would delete what \
+         the source does not have. Look at it; then submit with force, or set dmf.worker.target-not-empty: allow"
+    );
+    let mut block = Block::default();
+    block.set("success", false).set("outcome", "target-not-empty").set("errors", json!([sentence]));
+    block
 }

@@ -2,10 +2,14 @@
 //! be idempotent; `DMF_ATTEMPT` and `DMF_EPOCH` tell one run from another.
 
 use dmf_shared::{
-    domain::{clock, command::Command},
+    domain::{
+        clock,
+        command::{Command, HIDDEN},
+    },
     store::Hook,
 };
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::json;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -74,20 +78,9 @@ impl Runner {
             return Ok(HookEnd::Done);
         }
         let claimed = &held.claimed;
-        loop {
-            match self.claimant.store.note_hook(&claimed.source, claimed.job, claimed.epoch, hook).await {
-                Ok(true) => return self.hook(held, kind, gathered).await,
-                Ok(false) => return Err(Interrupted::LeaseLost),
-                Err(error) => {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        ?kind,
-                        "a hook waits for the database"
-                    );
-                    self.pause(held, super::DATABASE_PAUSE).await?;
-                }
-            }
-        }
+        let note = || self.claimant.store.note_hook(&claimed.source, claimed.job, claimed.epoch, hook);
+        self.note(held, kind.step(), note).await?;
+        self.hook(held, kind, gathered).await
     }
 
     /// Runs a hook, if one is configured. A failure command runs although the migration was told to stop.
@@ -99,8 +92,15 @@ impl Runner {
     ) -> Result<HookEnd, Interrupted> {
         let Some(command) = self.hook_command(held, kind) else { return Ok(HookEnd::Done) };
         let step = kind.step();
-        let planned = Planner::new(&self.settings.command, &self.setup, &held.claimed)
-            .and_then(|planner| planner.hook(command));
+        let (commands, claimed) = (&self.settings.command, &held.claimed);
+        let planned = Planner::new(commands, &self.setup, claimed).and_then(|planner| planner.hook(command));
+        // Nobody stays locked out because a password does not open: a failure command rarely needs it.
+        let planned = planned.or_else(|refused| match kind {
+            Kind::Failure => {
+                Planner::without_password(commands, &self.setup, claimed).hook(command).map_err(|_| refused)
+            }
+            Kind::Pre | Kind::Post => Err(refused),
+        });
         let (invocation, password) = match planned {
             Ok(planned) => planned,
             Err(refused) => {
@@ -111,10 +111,11 @@ impl Runner {
         let stop = if kind == Kind::Failure { CancellationToken::new() } else { held.stop_token() };
         let limits = Limits::new(held.clock(), self.settings.hooks.timeout, stop);
         let (started, begun) = (self.clock.now(), Instant::now());
+        let secret = password.clone();
         let env = self.hook_environment(held, gathered.attempt, password);
         let ran = self.run_within(held, step, &invocation, limits, env).await?;
         let success = ran.exit == Some(Exit::Code(invocation.success_code)) && ran.fault.is_none();
-        let mut block = block(&invocation, &ran, success);
+        let mut block = block(&invocation, &ran, success, secret.as_ref());
         block.set("started", clock::to_text(started));
         block.set("durationMs", u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX));
         gathered.details.push(step, block);
@@ -144,7 +145,7 @@ impl Runner {
     }
 }
 
-fn block(invocation: &Invocation, ran: &Ran, success: bool) -> Block {
+fn block(invocation: &Invocation, ran: &Ran, success: bool, secret: Option<&SecretString>) -> Block {
     let mut block = Block::default();
     block.set("success", success).set("command", invocation.display());
     if let Some(exit) = ran.exit {
@@ -153,7 +154,17 @@ fn block(invocation: &Invocation, ran: &Ran, success: bool) -> Block {
     if !success {
         let end = ran.exit.map_or_else(String::new, |exit| format!(" with {}", exit_text(exit)));
         let why = ran.fault.as_deref().map_or_else(String::new, |fault| format!(" Reason: {fault}"));
-        block.set_errors(Some(format!("The command failed{end}.{why}")), &ran.stderr);
+        let ours = format!("The command failed{end}.{why}");
+        let lines = std::iter::once(ours).chain(ran.stderr.errors().map(|line| without(line, secret)));
+        block.set("errors", json!(lines.collect::<Vec<_>>()));
     }
     block
+}
+
+/// A line without the user's password, which a hook that traces itself may print.
+fn without(line: &str, secret: Option<&SecretString>) -> String {
+    match secret.map(SecretString::expose_secret).filter(|secret| !secret.is_empty()) {
+        Some(secret) => line.replace(secret, HIDDEN),
+        None => line.to_owned(),
+    }
 }

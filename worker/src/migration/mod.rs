@@ -2,6 +2,7 @@
 
 mod consequence;
 mod count;
+mod database;
 mod details;
 mod flow;
 mod guard_target;
@@ -34,9 +35,6 @@ use crate::{
 };
 
 pub use probe::Error as ProbeError;
-
-/// Pause before MariaDB is asked again, where a step can't go on without it.
-const DATABASE_PAUSE: Duration = Duration::from_secs(1);
 
 /// What runs migrations.
 #[derive(Debug)]

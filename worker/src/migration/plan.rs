@@ -77,8 +77,20 @@ impl<'a> Planner<'a> {
         claimed: &'a Claimed,
     ) -> Result<Self, Refused> {
         let source = settings.source(claimed.source.name.as_str());
-        let properties = properties(settings, &source, claimed)?;
+        let password = open_password(settings, claimed)?;
+        let properties = properties(&source, claimed, password);
         Ok(Self { settings, setup, source, claimed, properties })
+    }
+
+    /// The same with a password that has no value.
+    pub fn without_password(
+        settings: &'a CommandSettings,
+        setup: &'a DoveadmSetup,
+        claimed: &'a Claimed,
+    ) -> Self {
+        let source = settings.source(claimed.source.name.as_str());
+        let properties = properties(&source, claimed, None);
+        Self { settings, setup, source, claimed, properties }
     }
 
     /// With another source password than the stored one.
@@ -155,21 +167,17 @@ fn render(command: &Command, properties: &Properties) -> Result<RenderedCommand,
     if unknown.is_empty() { compiled.template.render(properties) } else { Err(unknown) }
 }
 
-fn properties(
-    settings: &CommandSettings,
-    source: &SourceSettings,
-    claimed: &Claimed,
-) -> Result<Properties, Refused> {
+fn open_password(settings: &CommandSettings, claimed: &Claimed) -> Result<Option<SecretString>, Refused> {
     let user = &claimed.user;
-    let password = match &user.password {
-        None => None,
-        Some(sealed) => Some(
-            settings
-                .keys
-                .open(sealed, claimed.source.id, &user.source_uid)
-                .map_err(|error| Refused(vec![format!("the user's password: {error}")]))?,
-        ),
-    };
+    let Some(sealed) = &user.password else { return Ok(None) };
+    match settings.keys.open(sealed, claimed.source.id, &user.source_uid) {
+        Ok(password) => Ok(Some(password)),
+        Err(error) => Err(Refused(vec![format!("the user's password: {error}")])),
+    }
+}
+
+fn properties(source: &SourceSettings, claimed: &Claimed, password: Option<SecretString>) -> Properties {
+    let user = &claimed.user;
     let conf = [
         ("imapc_host", source.imapc_host.clone().map(Into::into)),
         ("imapc_port", source.imapc_port.clone().map(Into::into)),
@@ -179,7 +187,7 @@ fn properties(
     ];
     let conf: BTreeMap<_, _> =
         conf.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
-    Ok(Properties {
+    Properties {
         uid: Some(user.target_uid.clone()),
         ruid: Some(user.source_uid.clone()),
         sourcehost: Some(claimed.host.definition.name.clone()),
@@ -193,5 +201,5 @@ fn properties(
         exclude: Some(user.exclude_folders.clone()),
         conf,
         inject: source.inject.clone(),
-    })
+    }
 }

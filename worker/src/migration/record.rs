@@ -7,13 +7,14 @@ use dmf_shared::{
     store::{self, Finish, Finished, HandBack},
 };
 
-use super::{Ended, Gathered, Runner};
+use super::{
+    Ended, Gathered, Runner,
+    database::{ANSWER_LIMIT, REFUSALS},
+};
 use crate::held::{Held, Stop};
 
 /// The first pause after a result that could not be recorded, and the longest one.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
-/// How often a result is offered that MariaDB refuses for another reason than being away.
-const REFUSALS: u32 = 3;
 
 impl Runner {
     /// Records the end, frees the slot and forgets the lease. No child lives any more.
@@ -53,30 +54,29 @@ impl Runner {
         let mut pause = PAUSES.0;
         let mut refusals = 0;
         loop {
-            let error = match self
-                .claimant
-                .store
-                .finish(&claimed.source, claimed.job, claimed.epoch, &finish)
-                .await
-            {
-                Ok(finished) => {
+            let offer = self.claimant.store.finish(&claimed.source, claimed.job, claimed.epoch, &finish);
+            let error = match tokio::time::timeout(ANSWER_LIMIT, offer).await {
+                Ok(Ok(finished)) => {
                     log_finished(finished, &finish);
                     return true;
                 }
-                Err(error) => error,
+                Ok(Err(error)) => Some(error),
+                // Offered again, it finds itself if it was recorded.
+                Err(_) => None,
             };
+            let why = error.as_ref().map_or("no answer in time".to_owned(), ToString::to_string);
             if held.is_lost() {
-                tracing::error!(error = &error as &dyn StdError, "the result could not be recorded in time");
+                tracing::error!(why, "the result could not be recorded in time");
                 return false;
             }
-            if !error.is_transient() {
+            if error.is_some_and(|error| !error.is_transient()) {
                 refusals += 1;
                 if refusals >= REFUSALS {
-                    tracing::error!(error = &error as &dyn StdError, "the result is refused, handing back");
+                    tracing::error!(why, "the result is refused, handing back");
                     return self.hand_back(held, None, finish.attempt).await;
                 }
             }
-            tracing::warn!(error = &error as &dyn StdError, ?pause, "the result can't be recorded yet");
+            tracing::warn!(why, ?pause, "the result can't be recorded yet");
             tokio::time::sleep(pause + Duration::from_millis(fastrand::u64(0..500))).await;
             pause = (pause * 2).min(PAUSES.1);
         }
@@ -86,7 +86,12 @@ impl Runner {
         let claimed = &held.claimed;
         let delay_ms = pause.map(|pause| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX));
         let back = HandBack { delay_ms, attempt: Some(attempt) };
-        let handed = self.claimant.store.hand_back(&claimed.source, claimed.job, claimed.epoch, &back).await;
+        let handed = self.claimant.store.hand_back(&claimed.source, claimed.job, claimed.epoch, &back);
+        // What is not handed back now is so by the heartbeat, which finds a lease that it does not know.
+        let Ok(handed) = tokio::time::timeout(ANSWER_LIMIT, handed).await else {
+            tracing::error!("could not be handed back in time");
+            return false;
+        };
         log_handed_back(&handed);
         handed.is_ok()
     }

@@ -9,8 +9,10 @@ use super::Runner;
 use crate::{
     doveadm::{
         argv::Invocation,
+        classify::RunKind,
         judge::{JudgeInput, Judgement, judge},
         mail_log::{StderrReader, StderrReading},
+        status,
     },
     held::Held,
     process::{Cause, EnvVar, Error, Exit, Limits, Spec},
@@ -45,6 +47,8 @@ pub(super) struct Ran {
     pub(super) fault: Option<String>,
     /// The verdict; `None` when there is nothing to judge.
     pub(super) judgement: Option<Judgement>,
+    /// Whether standard output was read and understood to its end.
+    pub(super) complete: bool,
     /// What was read from standard error.
     pub(super) stderr: StderrReading,
 }
@@ -85,7 +89,9 @@ impl Runner {
                         judge_run(invocation, finished.exit, &stderr, &finished.stdout, held.claimed.phase);
                     let fault =
                         (cause == Cause::TimedOut).then(|| "its time was over, so it was ended".to_owned());
-                    Ok(Ran { exit: Some(finished.exit), fault, judgement: Some(judgement), stderr })
+                    let complete =
+                        !finished.stdout_truncated && is_understood(invocation.kind, &finished.stdout);
+                    Ok(Ran { exit: Some(finished.exit), fault, judgement: Some(judgement), complete, stderr })
                 }
             },
             Err(Error::NotStarted { cause: Cause::LeaseLost }) => Err(Interrupted::LeaseLost),
@@ -94,7 +100,7 @@ impl Runner {
             Err(error) => {
                 let fault = full_text(&error);
                 tracing::error!(step, fault, "the command could not be run to its end");
-                Ok(Ran { exit: None, fault: Some(fault), judgement: None, stderr })
+                Ok(Ran { exit: None, fault: Some(fault), judgement: None, complete: false, stderr })
             }
         }
     }
@@ -109,6 +115,14 @@ impl Runner {
             stdout_limit: STDOUT_LIMIT,
             ..Spec::new(format!("{} {step}", held.name()), &invocation.program)
         }
+    }
+}
+
+/// Whether nothing of a count's output was left over.
+fn is_understood(kind: RunKind, stdout: &[u8]) -> bool {
+    match kind {
+        RunKind::LocalCount | RunKind::RemoteCount => status::parse(stdout).complete,
+        RunKind::Sync | RunKind::Other => true,
     }
 }
 

@@ -1,6 +1,6 @@
 //! The sync command, with its retries.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use dmf_shared::domain::{
     clock,
@@ -29,6 +29,26 @@ pub(super) enum Synced {
     No,
 }
 
+/// The runs of this lease, by what followed from them.
+#[derive(Debug, Default)]
+struct Runs {
+    all: u32,
+    by_policy: BTreeMap<Policy, u32>,
+}
+
+impl Runs {
+    fn count(&mut self, policy: Option<Policy>) {
+        self.all += 1;
+        if let Some(policy) = policy {
+            *self.by_policy.entry(policy).or_default() += 1;
+        }
+    }
+
+    fn of(&self, policy: Policy) -> u32 {
+        self.by_policy.get(&policy).copied().unwrap_or(0)
+    }
+}
+
 /// How a run is followed up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
@@ -51,14 +71,20 @@ impl Runner {
     ) -> Result<Synced, Interrupted> {
         let (started, begun) = (self.clock.now(), Instant::now());
         let mut moved = MailCounts::default();
-        let mut attempts = 0;
+        let mut runs = Runs::default();
         let (ran, synced) = loop {
-            attempts += 1;
             gathered.attempt += 1;
+            let (claimed, attempt) = (&held.claimed, gathered.attempt);
+            // Noted first: from now on nobody knows how much is on the target.
+            let note =
+                || self.claimant.store.note_attempt(&claimed.source, claimed.job, claimed.epoch, attempt);
+            self.note(held, "an attempt", note).await?;
             let timeout = until(deadline, self.settings.sync.timeout);
             let ran = self.run_once(held, "dsync", invocation, timeout).await?;
             moved.add(ran.stderr.counts());
-            match self.next(held, &ran, attempts, gathered.attempt) {
+            runs.count(ran.judgement.as_ref().map(|judgement| judgement.policy));
+            let attempts = runs.all;
+            match self.next(held, &ran, &runs, gathered.attempt) {
                 Next::End(synced) => break (ran, synced),
                 Next::Again(pause) => {
                     let why = ran.judgement.as_ref().map_or("", |judgement| &judgement.message);
@@ -86,23 +112,32 @@ impl Runner {
         gathered.counts.sync_speed = Some(duration_ms);
         gathered.counts.sync_message_count = Some(moved.total_saved());
         gathered.counts.expunged_message_count = Some(moved.total_expunged());
-        let mut block = block(invocation, &ran, attempts, synced, &moved);
+        let mut block = block(invocation, &ran, runs.all, synced, &moved);
         block.set("started", clock::to_text(started)).set("durationMs", duration_ms);
         gathered.details.push("dsync", block);
         Ok(synced)
     }
 
-    /// What follows the run number `attempts` of this lease, number `in_all` of the migration.
-    fn next(&self, held: &Held, ran: &Ran, attempts: u32, in_all: u32) -> Next {
+    /// What follows the last of the `runs` of this lease, number `in_all` of the migration.
+    fn next(&self, held: &Held, ran: &Ran, runs: &Runs, in_all: u32) -> Next {
+        let settings = &self.settings.sync;
         let Some(judgement) = ran.judgement.as_ref().filter(|_| ran.fault.is_none()) else {
-            return Next::End(Synced::No);
+            if ran.exit.is_some() {
+                return Next::End(Synced::No);
+            }
+            // It could not be started: trouble of this machine, not of the user.
+            self.claimant.table.rest(self.settings.suspend.backend);
+            return self.later(held, settings.retry.delay).unwrap_or(Next::End(Synced::No));
         };
         if judgement.outcome == Outcome::Success {
             return Next::End(Synced::Yes);
         }
-        let settings = &self.settings.sync;
-        let spent = judgement.policy.further_runs().is_some_and(|runs| attempts > runs);
-        let delay = settings.retry.delay_after(in_all, fastrand::f64());
+        let spent =
+            judgement.policy.further_runs().is_some_and(|further| runs.of(judgement.policy) > further);
+        // Long pauses go over leases, and then the attempts of all leases count.
+        let over_leases = settings.retry.delay > settings.slot_hold;
+        let retries = if over_leases { in_all } else { runs.of(judgement.policy) };
+        let delay = settings.retry.delay_after(retries, fastrand::f64());
         let again =
             match judgement.policy {
                 Policy::Rerun if !spent => Some(Next::Again(Duration::ZERO)),
@@ -121,8 +156,12 @@ impl Runner {
 
     /// A hand-back for `pause`, unless the migration is too old to circle any longer.
     fn later(&self, held: &Held, pause: Duration) -> Option<Next> {
-        let age = Duration::from_millis(held.claimed.age_ms);
-        (age < self.settings.sync.max_age).then_some(Next::Later(pause))
+        self.may_circle(held).then_some(Next::Later(pause))
+    }
+
+    /// Whether the migration may go back to the queue once more.
+    pub(super) fn may_circle(&self, held: &Held) -> bool {
+        Duration::from_millis(held.claimed.age_ms) < self.settings.sync.max_age
     }
 
     /// Waits before another run, unless the migration is to stop or its lease is lost.

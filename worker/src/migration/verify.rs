@@ -49,7 +49,7 @@ pub(super) struct Report {
     different: Vec<Difference>,
     /// Folders with the same number of mails and another size.
     other_size: Vec<Difference>,
-    /// Exclusions by special use can't be resolved to names: missing folders then prove nothing.
+    /// Exclusions by special use can't be resolved to names: differences then prove nothing.
     unresolved_exclusions: bool,
 }
 
@@ -125,9 +125,9 @@ pub(super) fn compare(source: &Counted, target: &Counted, excluded: &[String]) -
         }
     }
     let unresolved_exclusions = !special.is_empty();
-    let absent = missing.is_empty() || unresolved_exclusions;
+    let differs = !(missing.is_empty() && extra.is_empty() && different.is_empty());
     Report {
-        equal: absent && extra.is_empty() && different.is_empty(),
+        equal: !differs || unresolved_exclusions,
         mailboxes: source.len(),
         missing,
         extra,
@@ -157,7 +157,41 @@ impl Report {
     }
 }
 
+/// Whether the count names its folders and their numbers; a configured status command may not.
+fn is_by_folder(counted: &Counted) -> bool {
+    counted.0.iter().all(|mailbox| !mailbox.mailbox.is_empty() && mailbox.messages.is_some())
+}
+
+/// Only the totals, where a side does not name its folders.
+fn total(counted: &Counted) -> Option<Counted> {
+    let known = counted.0.iter().all(|mailbox| mailbox.messages.is_some());
+    let (messages, vsize) = (Some(counted.messages()), Some(counted.vsize()));
+    known.then(|| Counted(vec![MailboxStatus { mailbox: "all folders".to_owned(), messages, vsize }]))
+}
+
+/// Compares folder by folder, or, where a side does not name its folders, in all; `None` where a side
+/// gives no numbers.
+fn compare_as_known(source: &Counted, target: &Counted, excluded: &[String]) -> Option<Report> {
+    if is_by_folder(source) && is_by_folder(target) {
+        return Some(compare(source, target, excluded));
+    }
+    Some(compare(&total(source)?, &total(target)?, &[]))
+}
+
 impl Runner {
+    /// Whether source and target are compared at all.
+    fn verifies(&self) -> bool {
+        let counts = self.settings.count;
+        self.settings.sync.verification != Verification::Off && counts.local_post && counts.remote
+    }
+
+    /// Whether the comparison decides about this migration.
+    pub(super) fn gates(&self, held: &Held) -> bool {
+        self.verifies()
+            && self.settings.sync.verification == Verification::Gate
+            && held.claimed.phase == Phase::Cutover
+    }
+
     /// Compares and reports; a CUTOVER that does not match, or that can't be compared, fails where the
     /// settings gate it.
     pub(super) fn verify(
@@ -167,15 +201,15 @@ impl Runner {
         target: Option<&Counted>,
         gathered: &mut Gathered,
     ) -> Synced {
-        let settings = self.settings.sync.verification;
-        let counts = self.settings.count;
-        if settings == Verification::Off || !counts.local_post || !counts.remote {
+        if !self.verifies() {
             return Synced::Yes;
         }
-        let gates = settings == Verification::Gate && held.claimed.phase == Phase::Cutover;
+        let gates = self.gates(held);
         let mut block = Block::default();
-        let equal = if let (Some(source), Some(target)) = (source, target) {
-            let report = compare(source, target, &held.claimed.user.exclude_folders);
+        let excluded = &held.claimed.user.exclude_folders;
+        let report =
+            source.zip(target).and_then(|(source, target)| compare_as_known(source, target, excluded));
+        let equal = if let Some(report) = report {
             let equal = report.equal;
             block.set("success", equal || !gates).set("equal", equal);
             if !equal {
@@ -185,7 +219,8 @@ impl Runner {
             gathered.verification = Some(json!(report.bounded()));
             equal
         } else {
-            let sentence = "Source and target can't be compared, because a count failed";
+            let sentence =
+                "Source and target can't be compared, because a count failed or gives no numbers of mails";
             block.set("success", !gates).set("errors", json!([sentence]));
             false
         };
@@ -236,6 +271,16 @@ mod tests {
         assert!(!compare(&source, &target, &excluded(&["Spam", "Old/%"])).equal);
         let special = compare(&source, &target, &excluded(&["\\Junk"]));
         assert!(special.equal && special.unresolved_exclusions);
+    }
+
+    #[test]
+    fn a_count_without_folders_is_compared_in_all() {
+        let folders = counted(&[("INBOX", 5, 50), ("A", 1, 10)]);
+        assert!(compare_as_known(&counted(&[("", 6, 60)]), &folders, &[]).unwrap().equal);
+        assert!(!compare_as_known(&counted(&[("", 7, 60)]), &folders, &[]).unwrap().equal);
+        let mut numberless = folders.clone();
+        numberless.0[0].messages = None;
+        assert!(compare_as_known(&numberless, &folders, &[]).is_none());
     }
 
     #[test]

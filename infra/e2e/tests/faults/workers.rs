@@ -219,7 +219,7 @@ async fn a_worker_that_moves_to_another_machine_leaves_its_leases_to_the_reaper(
 #[tokio::test]
 async fn a_lease_whose_row_is_locked_keeps_no_other_from_being_reaped() -> Result<()> {
     on_field(two_workers(), 3, async |field| {
-        let truths = field.submit_stalled(&["locked", "free", "free too"]).await?;
+        let truths = field.submit_stalled(&["locked", "free", "other"]).await?;
         let lease = field.books.lease("locked").await?.context("no lease")?;
         let mut lock = field.books.pool().begin().await?;
         sqlx::query("SELECT epoch FROM leases WHERE journal_id = ? FOR UPDATE")
@@ -227,7 +227,7 @@ async fn a_lease_whose_row_is_locked_keeps_no_other_from_being_reaped() -> Resul
             .fetch_all(&mut *lock)
             .await?;
         field.worker(1).kill().await?;
-        for user in ["free", "free too"] {
+        for user in ["free", "other"] {
             field.wait_for_row(user, "SCHEDULED").await?;
         }
         lock.rollback().await?;

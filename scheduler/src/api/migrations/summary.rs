@@ -61,12 +61,15 @@ fn body(rows: &[SummaryRow], lately: Lately, names: &BTreeMap<HostId, String>, n
 }
 
 /// Every status with its count, those without any, too.
-fn counts<'r>(rows: impl Iterator<Item = &'r SummaryRow> + Clone) -> Value {
-    let count = |status: Status| {
-        let of_status = rows.clone().filter(|row| row.status == status);
-        (status.as_str().to_owned(), json!(of_status.map(|row| row.migrations).sum::<u64>()))
-    };
-    Value::Object(STATUSES.into_iter().map(count).collect::<Map<_, _>>())
+fn counts<'r>(rows: impl Iterator<Item = &'r SummaryRow>) -> Value {
+    let mut totals = STATUSES.map(|status| (status, 0_u64));
+    for row in rows {
+        for (_, total) in totals.iter_mut().filter(|(status, _)| *status == row.status) {
+            *total += row.migrations;
+        }
+    }
+    let counts = totals.map(|(status, total)| (status.as_str().to_owned(), json!(total)));
+    Value::Object(counts.into_iter().collect::<Map<_, _>>())
 }
 
 /// The time that a rate is taken over: at least a minute, since a few seconds say nothing.

@@ -3,15 +3,24 @@
 use dmf_shared::domain::migration::Status;
 use proptest::{collection::vec, prelude::*};
 
-pub const USERS: usize = 5;
+pub const USERS: usize = 6;
 pub const HOSTS: usize = 2;
 pub const WORKERS: usize = 2;
 
-/// Which migration a call names: one that was submitted, or one whose lease stands, if there is one.
+/// Which migration a call names: one that was submitted; if there is one, one that waits or whose lease
+/// stands.
 #[derive(Debug, Clone, Copy)]
 pub enum Which {
     Any(usize),
+    Waiting(usize),
     Leased(usize),
+}
+
+/// Which user a call names: anyone, or the one of a migration.
+#[derive(Debug, Clone, Copy)]
+pub enum User {
+    Any(usize),
+    Of(Which),
 }
 
 /// Which epoch a call names, beside that of the row.
@@ -25,14 +34,14 @@ pub enum Age {
 #[derive(Debug, Clone)]
 pub enum Call {
     Submit {
-        user: usize,
+        user: User,
         priority: bool,
         later: bool,
     },
     /// Each with whether it names another host than the row's.
     Claim {
         worker: usize,
-        wanted: Vec<(usize, bool)>,
+        wanted: Vec<(Which, bool)>,
     },
     Heartbeat {
         worker: usize,
@@ -52,17 +61,9 @@ pub enum Call {
         age: Age,
         beat_missed: bool,
     },
-    Cancel {
-        user: usize,
-    },
-    Close {
-        user: usize,
-        end: Status,
-    },
-    Prioritize {
-        user: usize,
-        priority: bool,
-    },
+    Cancel(User),
+    Close(User, Status),
+    Prioritize(User, bool),
     PauseSource(bool),
     PauseHost(usize, bool),
     Limit(usize, u32),
@@ -78,6 +79,15 @@ fn which() -> impl Strategy<Value = Which> {
     prop_oneof![1 => (0..12_usize).prop_map(Which::Any), 4 => (0..12_usize).prop_map(Which::Leased)]
 }
 
+fn user() -> impl Strategy<Value = User> {
+    prop_oneof![3 => (0..USERS).prop_map(User::Any), 2 => which().prop_map(User::Of)]
+}
+
+fn submit() -> impl Strategy<Value = Call> {
+    let later = prop::bool::weighted(0.1);
+    (user(), any::<bool>(), later).prop_map(|(user, priority, later)| Call::Submit { user, priority, later })
+}
+
 fn age() -> impl Strategy<Value = Age> {
     prop_oneof![1 => Just(Age::Stale), 6 => Just(Age::Same), 1 => Just(Age::Newer)]
 }
@@ -88,7 +98,11 @@ fn end() -> impl Strategy<Value = Status> {
 
 /// Half of the time, the work of workers.
 fn work() -> impl Strategy<Value = Call> {
-    let wanted = vec((0..12_usize, prop::bool::weighted(0.05)), 1..6);
+    let waiting = prop_oneof![
+        1 => (0..12_usize).prop_map(Which::Any),
+        6 => (0..12_usize).prop_map(Which::Waiting),
+    ];
+    let wanted = vec((waiting, prop::bool::weighted(0.05)), 1..6);
     let attempt = prop::option::of(1..5_u32);
     prop_oneof![
         8 => (0..WORKERS, wanted).prop_map(|(worker, wanted)| Call::Claim { worker, wanted }),
@@ -106,18 +120,19 @@ fn work() -> impl Strategy<Value = Call> {
 
 fn orders() -> impl Strategy<Value = Call> {
     prop_oneof![
-        8 => (0..USERS, any::<bool>(), prop::bool::weighted(0.15))
-            .prop_map(|(user, priority, later)| Call::Submit { user, priority, later }),
-        3 => (0..USERS).prop_map(|user| Call::Cancel { user }),
-        2 => (0..USERS, end()).prop_map(|(user, end)| Call::Close { user, end }),
-        1 => (0..USERS, any::<bool>()).prop_map(|(user, priority)| Call::Prioritize { user, priority }),
-        1 => prop::bool::weighted(0.3).prop_map(Call::PauseSource),
-        1 => (0..HOSTS, prop::bool::weighted(0.3)).prop_map(|(host, paused)| Call::PauseHost(host, paused)),
+        8 => submit(),
+        3 => user().prop_map(Call::Cancel),
+        3 => (user(), end()).prop_map(|(user, end)| Call::Close(user, end)),
+        1 => (user(), any::<bool>()).prop_map(|(user, priority)| Call::Prioritize(user, priority)),
+        1 => prop::bool::weighted(0.2).prop_map(Call::PauseSource),
+        1 => (0..HOSTS, prop::bool::weighted(0.2)).prop_map(|(host, paused)| Call::PauseHost(host, paused)),
         2 => (0..HOSTS, 0..4_u32).prop_map(|(host, limit)| Call::Limit(host, limit)),
         2 => prop::bool::weighted(0.3).prop_map(|dies| Call::Relay { dies }),
     ]
 }
 
+/// Some users come first; then anything happens.
 pub fn history() -> impl Strategy<Value = Vec<Call>> {
-    vec(prop_oneof![3 => work(), 2 => orders()], 1..50)
+    let calls = vec(prop_oneof![3 => work(), 2 => orders()], 1..50);
+    (vec(submit(), 0..8), calls).prop_map(|(first, calls)| [first, calls].concat())
 }

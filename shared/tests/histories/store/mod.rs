@@ -21,7 +21,7 @@ use serde_json::json;
 use time::{OffsetDateTime, macros::datetime};
 
 use self::{
-    call::{Age, Call, HOSTS, WORKERS, Which},
+    call::{Age, Call, HOSTS, User, WORKERS, Which},
     compare::Seen,
     model::{Host, MAX_LOSSES, Model},
 };
@@ -64,7 +64,9 @@ impl World<'_> {
 
     async fn step(&mut self, call: &Call) -> Checked {
         match call {
-            Call::Submit { user, priority, later } => self.submit(*user, *priority, *later).await,
+            Call::Submit { user, priority, later } => {
+                self.submit(self.model.user(*user), *priority, *later).await
+            }
             Call::Claim { worker, wanted } => self.claim(*worker, wanted).await,
             Call::Heartbeat { worker, leases } => self.heartbeat(*worker, leases).await,
             Call::Reap { which, age, beat_missed } => self.reap(*which, *age, *beat_missed).await,
@@ -100,11 +102,11 @@ impl World<'_> {
         Ok(())
     }
 
-    async fn claim(&mut self, worker: usize, wanted: &[(usize, bool)]) -> Checked {
+    async fn claim(&mut self, worker: usize, wanted: &[(Which, bool)]) -> Checked {
         // The queue proposes a job once in an answer.
         let mut named: Vec<(JournalId, HostId)> = Vec::new();
-        for (n, elsewhere) in wanted {
-            let Some(id) = self.model.find(Which::Any(*n)) else { continue };
+        for (which, elsewhere) in wanted {
+            let Some(id) = self.model.find(*which) else { continue };
             if named.iter().all(|(other, _)| *other != id) {
                 let user = self.model.rows[&id].user + usize::from(*elsewhere);
                 named.push((id, self.model.hosts[user % HOSTS].id));
@@ -217,15 +219,17 @@ impl World<'_> {
     async fn order(&mut self, order: &Call) -> Checked {
         let (store, source) = (&self.scene.store, &self.scene.source);
         match *order {
-            Call::Cancel { user } => {
+            Call::Cancel(user) => {
+                let user = self.model.user(user);
                 let Some(id) = self.users.get(&user) else { return Ok(()) };
                 same(&answered(store.cancel_latest(source, *id).await)?, &self.model.cancel(user))
             }
-            Call::Close { user, end } => {
+            Call::Close(user, end) => {
+                let user = self.model.user(user);
                 let Some(id) = self.users.get(&user) else { return Ok(()) };
                 same(&answered(store.close_latest(source, *id, end).await)?, &self.model.close(user, end))
             }
-            Call::Prioritize { user, priority } => self.prioritize(user, priority).await,
+            Call::Prioritize(user, priority) => self.prioritize(self.model.user(user), priority).await,
             Call::PauseSource(paused) => {
                 self.model.source_paused = paused;
                 self.model.noted_hosts.extend(self.model.hosts.map(|host| host.id));
@@ -261,7 +265,7 @@ impl World<'_> {
     /// Ends all that runs or waits, whatever became of it, and sees that nothing is left.
     async fn drain(&mut self) -> Checked {
         for user in 0..call::USERS {
-            self.step(&Call::Close { user, end: Status::Aborted }).await?;
+            self.step(&Call::Close(User::Any(user), Status::Aborted)).await?;
         }
         while !self.model.leases.is_empty() {
             self.step(&Call::Finish(Which::Leased(0), Age::Same, Status::Success)).await?;

@@ -10,7 +10,7 @@ use dmf_shared::{
     store::{Cancelled, Closed, Finished, Reaped, Refusal, Wanted},
 };
 
-use super::call::{Age, HOSTS, WORKERS, Which};
+use super::call::{Age, HOSTS, User, WORKERS, Which};
 
 /// A migration that was lost so often is given up.
 pub const MAX_LOSSES: u32 = 2;
@@ -97,12 +97,20 @@ impl Model {
     /// The migration that a call names; none before the first submit.
     pub fn find(&self, which: Which) -> Option<JournalId> {
         let nth = |ids: Vec<JournalId>, n: usize| (!ids.is_empty()).then(|| ids[n % ids.len()]);
+        let all = |n| nth(self.rows.keys().copied().collect(), n);
+        let waits = |(id, row): (&JournalId, &Row)| (row.status == Status::Scheduled).then_some(*id);
         match which {
-            Which::Any(n) => nth(self.rows.keys().copied().collect(), n),
-            Which::Leased(n) => {
-                let leased: Vec<_> = self.leases.keys().copied().collect();
-                if leased.is_empty() { self.find(Which::Any(n)) } else { nth(leased, n) }
-            }
+            Which::Any(n) => all(n),
+            Which::Waiting(n) => nth(self.rows.iter().filter_map(waits).collect(), n).or_else(|| all(n)),
+            Which::Leased(n) => nth(self.leases.keys().copied().collect(), n).or_else(|| all(n)),
+        }
+    }
+
+    /// The user that a call names.
+    pub fn user(&self, user: User) -> usize {
+        match user {
+            User::Any(n) => n,
+            User::Of(which) => self.find(which).map_or(0, |id| self.rows[&id].user),
         }
     }
 

@@ -89,22 +89,31 @@ impl Batch {
         let mut text = String::new();
         for entry in self.entries {
             let line = match entry.submission {
-                Err(errors) => result(entry.line, entry.source_uid, "REFUSED", Value::Null, &errors, totals),
+                Err(errors) => {
+                    result(entry.line, entry.source_uid.as_deref(), "REFUSED", Value::Null, &errors, totals)
+                }
                 Ok(submission) => {
                     totals.forced += u64::from(submission.force);
                     match answers.next() {
                         Some(Ok(Some(id))) => {
-                            result(entry.line, entry.source_uid, "CREATED", json!(id), &[], totals)
+                            result(entry.line, entry.source_uid.as_deref(), "CREATED", json!(id), &[], totals)
                         }
                         Some(Ok(None)) => {
-                            result(entry.line, entry.source_uid, "VALID", Value::Null, &[], totals)
+                            result(entry.line, entry.source_uid.as_deref(), "VALID", Value::Null, &[], totals)
                         }
                         Some(Err(SubmitError::Open(id))) => {
-                            result(entry.line, entry.source_uid, "EXISTS", json!(id), &[], totals)
+                            result(entry.line, entry.source_uid.as_deref(), "EXISTS", json!(id), &[], totals)
                         }
                         Some(Err(error)) => {
                             let errors = refused(error);
-                            result(entry.line, entry.source_uid, "REFUSED", Value::Null, errors.errors(), totals)
+                            result(
+                                entry.line,
+                                entry.source_uid.as_deref(),
+                                "REFUSED",
+                                Value::Null,
+                                errors.errors(),
+                                totals,
+                            )
                         }
                         None => continue,
                     }
@@ -120,7 +129,7 @@ impl Batch {
         let lines = self.entries.into_iter().map(|entry| {
             let mut totals = Totals::default();
             let errors = [error.to_owned()];
-            result(entry.line, entry.source_uid, "FAILED", Value::Null, &errors, &mut totals)
+            result(entry.line, entry.source_uid.as_deref(), "FAILED", Value::Null, &errors, &mut totals)
         });
         lines.collect()
     }
@@ -128,7 +137,7 @@ impl Batch {
 
 fn result(
     line: u64,
-    source_uid: Option<String>,
+    source_uid: Option<&str>,
     status: &str,
     id: Value,
     errors: &[String],

@@ -50,7 +50,9 @@ impl Format {
                         *columns = Some(names.iter().map(|name| name.trim().to_owned()).collect());
                         None
                     }
-                    Ok(Err(malformed)) => Some(Err(format!("the line of column names is no CSV: {malformed}"))),
+                    Ok(Err(malformed)) => {
+                        Some(Err(format!("the line of column names is no CSV: {malformed}")))
+                    }
                     Err(_) => Some(Err("the line of column names is no UTF-8".to_owned())),
                 }
             }
@@ -95,7 +97,8 @@ mod tests {
 
     #[test]
     fn content_types() {
-        let of = |value: &str| Format::of(&HeaderMap::from_iter([(header::CONTENT_TYPE, value.parse().unwrap())]));
+        let of =
+            |value: &str| Format::of(&HeaderMap::from_iter([(header::CONTENT_TYPE, value.parse().unwrap())]));
         assert_eq!(of("application/x-ndjson").unwrap(), Format::Ndjson);
         assert_eq!(of("Text/CSV; charset=utf-8").unwrap(), Format::Csv(None));
         assert!(of("application/json").is_err());

@@ -14,6 +14,7 @@ pub(super) struct Line {
 
 /// Cuts what it is fed. Holds no more than one chunk and one line.
 #[derive(Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a state that the others do not tell")]
 pub(super) struct Lines {
     buffer: Vec<u8>,
     /// Where the next line begins.
@@ -136,8 +137,7 @@ mod tests {
             for size in [text.len(), 1000] {
                 let chunks: Vec<_> = text.as_bytes().chunks(size).collect();
                 let lines = cut(csv, &chunks);
-                let lengths: Vec<_> =
-                    lines.iter().map(|line| line.1.as_ref().map(Vec::len)).collect();
+                let lengths: Vec<_> = lines.iter().map(|line| line.1.as_ref().map(Vec::len)).collect();
                 assert_eq!(lengths, [Some(LINE_LIMIT), None, Some(1), None]);
             }
         }

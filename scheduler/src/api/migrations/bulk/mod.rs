@@ -39,7 +39,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// A client that sends slowly gets the results of what it has sent after this time.
 const FLUSH_AFTER: Duration = Duration::from_millis(500);
 /// A client that sends nothing for so long is given up.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 
 /// Submits line by line, in batches of one transaction each. The answer has one line for each line of the
 /// input, in order; it is written as fast as it is read, and nothing is read while it is not. A bad line
