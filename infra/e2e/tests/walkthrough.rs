@@ -113,14 +113,21 @@ fn expect_authentication_failure(record: &Value) -> Result<()> {
 }
 
 fn expect_success(record: &Value, messages: u64) -> Result<()> {
-    let all =
-        ["count local mailbox pre sync", "dsync", "count local mailbox post sync", "count remote mailbox"];
+    let all = [
+        "count local mailbox pre sync",
+        "dsync",
+        "count local mailbox post sync",
+        "count remote mailbox",
+        "verification",
+    ];
     assert_eq!(steps(record), all);
     for step in all {
         let block = block(record, step)?;
         assert_eq!(block["success"], true, "{block:#}");
-        assert_eq!(block["exitCode"], 0, "{block:#}");
+        // The comparison runs no program.
+        assert_eq!(block.get("exitCode"), (step != "verification").then_some(&json!(0)), "{block:#}");
     }
+    assert_eq!(record["verification"]["equal"], true, "{record:#}");
     for count in ["targetMessageCount", "sourceMessageCount", "syncMessageCount"] {
         assert_eq!(record[count], messages, "{count} of {record:#}");
     }

@@ -222,7 +222,8 @@ async fn a_lease_whose_row_is_locked_keeps_no_other_from_being_reaped() -> Resul
         let truths = field.submit_stalled(&["locked", "free", "other"]).await?;
         let lease = field.books.lease("locked").await?.context("no lease")?;
         let mut lock = field.books.pool().begin().await?;
-        sqlx::query("SELECT epoch FROM leases WHERE journal_id = ? FOR UPDATE")
+        sqlx::query("SELECT epoch FROM leases WHERE source_id = ? AND journal_id = ? FOR UPDATE")
+            .bind(lease.source_id)
             .bind(lease.journal_id)
             .fetch_all(&mut *lock)
             .await?;

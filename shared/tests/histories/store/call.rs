@@ -80,7 +80,7 @@ fn which() -> impl Strategy<Value = Which> {
 }
 
 fn user() -> impl Strategy<Value = User> {
-    prop_oneof![3 => (0..USERS).prop_map(User::Any), 2 => which().prop_map(User::Of)]
+    prop_oneof![(0..USERS).prop_map(User::Any), which().prop_map(User::Of)]
 }
 
 fn submit() -> impl Strategy<Value = Call> {
@@ -96,7 +96,7 @@ fn end() -> impl Strategy<Value = Status> {
     prop_oneof![Just(Status::Success), Just(Status::Failure), Just(Status::Aborted)]
 }
 
-/// Half of the time, the work of workers.
+/// The work of workers and reapers.
 fn work() -> impl Strategy<Value = Call> {
     let waiting = prop_oneof![
         1 => (0..12_usize).prop_map(Which::Any),
@@ -122,7 +122,7 @@ fn orders() -> impl Strategy<Value = Call> {
     prop_oneof![
         8 => submit(),
         3 => user().prop_map(Call::Cancel),
-        3 => (user(), end()).prop_map(|(user, end)| Call::Close(user, end)),
+        5 => (user(), end()).prop_map(|(user, end)| Call::Close(user, end)),
         1 => (user(), any::<bool>()).prop_map(|(user, priority)| Call::Prioritize(user, priority)),
         1 => prop::bool::weighted(0.2).prop_map(Call::PauseSource),
         1 => (0..HOSTS, prop::bool::weighted(0.2)).prop_map(|(host, paused)| Call::PauseHost(host, paused)),
@@ -133,6 +133,6 @@ fn orders() -> impl Strategy<Value = Call> {
 
 /// Some users come first; then anything happens.
 pub fn history() -> impl Strategy<Value = Vec<Call>> {
-    let calls = vec(prop_oneof![3 => work(), 2 => orders()], 1..50);
+    let calls = vec(prop_oneof![work(), orders()], 1..50);
     (vec(submit(), 0..8), calls).prop_map(|(first, calls)| [first, calls].concat())
 }
