@@ -93,7 +93,8 @@ async fn tick(
 }
 
 /// Slots are read before leases: a slot whose lease is not there any more then is a leak, because slots
-/// of running migrations are made after the claim and freed after the end.
+/// of running migrations are made after the claim and freed after the end. Its job goes back to the queue: if
+/// it waits, it must not be forgotten; if not, one claim is refused.
 async fn reconcile_slots(store: &Store, queue: &Queue, drift: &mut Drift) -> Result<(), Error> {
     let slots = queue.all_slots().await?;
     let leases: HashMap<JobId, (HeldLease, TargetId)> =
@@ -101,7 +102,7 @@ async fn reconcile_slots(store: &Store, queue: &Queue, drift: &mut Drift) -> Res
     let leaked: Vec<_> = slots
         .iter()
         .filter(|(job, _)| !leases.contains_key(job))
-        .filter_map(|(job, slot)| Some(Settlement { job: *job, epoch: Some(slot.epoch?), then: Then::Drop }))
+        .filter_map(|(job, slot)| Some(Settlement { job: *job, epoch: Some(slot.epoch?), then: Then::Ready }))
         .collect();
     drift.leaked_slots += queue.settle(&leaked).await?;
     let missing: Vec<_> = leases

@@ -94,8 +94,9 @@ local function delay(member, t, p, h, due)
   return added
 end
 
+-- Returns how often it was delayed.
 local function undelay(member, t, h)
-  call('ZREM', P .. 'delayed:' .. t, '0:' .. h .. ':' .. member, '1:' .. h .. ':' .. member)
+  return call('ZREM', P .. 'delayed:' .. t, '0:' .. h .. ':' .. member, '1:' .. h .. ':' .. member)
 end
 
 -- Frees the slot that `held` (from read_held) describes.

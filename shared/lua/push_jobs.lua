@@ -37,12 +37,12 @@ for i = 0, count - 1 do
     end
     -- The priority may have changed: it stands in one queue at most.
     dequeue(member, t, p == '1' and '0' or '1', h)
-    undelay(member, t, h)
+    local waited = undelay(member, t, h)
     if wait > 0 then
       dequeue(member, t, p, h)
-      added = added + delay(member, t, p, h, now + wait)
+      added = added + math.max(0, delay(member, t, p, h, now + wait) - waited)
     else
-      added = added + enqueue(member, t, p, h, seq)
+      added = added + math.max(0, enqueue(member, t, p, h, seq) - waited)
       touched[h] = true
     end
   end

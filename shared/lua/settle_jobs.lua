@@ -4,13 +4,14 @@
 --   'ready'    it goes back to its old place
 --   'blocked'  the same, and its host leaves its rings until something of that host changes
 --   'delay'    it becomes ready after so many milliseconds
--- Frees only what the epoch covers: a newer holder keeps its slot. Idempotent.
+-- Frees only what the epoch covers: a newer holder, or a newer proposal, keeps its slot. Idempotent.
 -- Returns how many slots were freed. Cost: O(log n) for each job.
 local freed = 0
 for i = 2, #ARGV, 4 do
   local member, epoch, how, wait = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2], tonumber(ARGV[i + 3])
   local held = read_held(member)
-  if held and held.epoch <= epoch then
+  -- A proposal (epoch 0) is ended by its proposer alone: a late release must not throw a newer one away.
+  if held and (held.epoch == 0) == (epoch == 0) and held.epoch <= epoch then
     freed = freed + 1
     free(member, held)
     if how == 'ready' or how == 'blocked' then

@@ -110,7 +110,7 @@ impl Heartbeat {
         // A heartbeat that overtakes the release of a migration that just ended takes its slot again.
         for held in held {
             if self.table().get(held.claimed.job).is_none_or(|now| now.claimed.epoch != held.claimed.epoch) {
-                self.claimant.release(held).await;
+                self.claimant.release_late(held).await;
             }
         }
     }

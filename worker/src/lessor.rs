@@ -55,6 +55,13 @@ impl Claimant {
         }
     }
 
+    /// Frees a slot that a late heartbeat took. The job goes back to the queue: if it waits again, it must
+    /// not be forgotten; if not, one claim is refused.
+    pub async fn release_late(&self, held: &Held) {
+        let claimed = &held.claimed;
+        self.settle(&[Settlement { job: claimed.job, epoch: Some(claimed.epoch), then: Then::Ready }]).await;
+    }
+
     /// Frees the slot of a migration whose lease is gone.
     pub async fn release(&self, held: &Held) {
         let claimed = &held.claimed;

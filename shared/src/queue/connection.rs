@@ -48,7 +48,7 @@ impl Queue {
     pub fn connect_lazily(options: &Options) -> Result<Self> {
         let info = options.url.expose_secret().into_connection_info().map_err(Error::Settings)?;
         let resp3 = info.redis_settings().clone().set_protocol(redis::ProtocolVersion::RESP3);
-        let info = info.set_redis_settings(resp3).set_tcp_settings(TcpSettings::default().set_nodelay(true));
+        let info = info.set_redis_settings(resp3).set_tcp_settings(tcp_settings());
         let client = Client::open(info).map_err(Error::Settings)?;
         let listeners = Listeners::default();
         let heard = listeners.clone();
@@ -143,6 +143,18 @@ pub struct Server {
     pub eviction_policy: String,
     /// Random, new at every start of Redis.
     pub run_id: String,
+}
+
+/// A peer that vanished without a word is found out within seconds, also by a connection that only listens.
+fn tcp_settings() -> TcpSettings {
+    let keepalive = redis::io::tcp::socket2::TcpKeepalive::new()
+        .with_time(Duration::from_secs(5))
+        .with_interval(Duration::from_secs(5))
+        .with_retries(2);
+    TcpSettings::default()
+        .set_nodelay(true)
+        .set_user_timeout(Duration::from_secs(10))
+        .set_keepalive(keepalive)
 }
 
 fn hear(listeners: &Listeners, push: &PushInfo) {

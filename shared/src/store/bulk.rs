@@ -65,7 +65,7 @@ impl Store {
             return Ok(Vec::new());
         }
         let tables = Tables::of(&source.name);
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin().await?;
         let mut known = lock_users(&mut tx, &tables, batch).await?;
         let past = read_past(&mut tx, &tables, known.values()).await?;
         let mut answers: Vec<BulkAnswer> = Vec::with_capacity(batch.len());

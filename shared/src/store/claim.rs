@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::{
     Error, Result, Source, Sourcehost, Store,
     error::expect_rows,
+    outbox::or_none,
     sourcehosts,
     tables::{Tables, placeholders},
     users,
@@ -145,7 +146,7 @@ impl Store {
 
     async fn claim_once(&self, holder: &Holder, requests: &[ClaimRequest]) -> Result<Vec<Decision>> {
         let mut decisions = Vec::with_capacity(requests.len());
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin().await?;
         let sources = read_sources(&mut tx).await?;
         let mut hosts = lock_hosts(&mut tx, requests).await?;
         let mut by_source: BTreeMap<SourceId, Vec<ClaimRequest>> = BTreeMap::new();
@@ -306,7 +307,7 @@ async fn lock_rows(
         query = query.bind(request.job.journal.0);
     }
     let mut rows = HashMap::new();
-    for row in query.fetch_all(&mut *connection).await? {
+    for row in or_none(query.fetch_all(&mut *connection).await)? {
         let (status, phase): (String, String) = (row.try_get("status")?, row.try_get("phase")?);
         let (wait_us, waited_us): (i64, i64) = (row.try_get("wait_us")?, row.try_get("waited_us")?);
         let row = Row {

@@ -26,7 +26,7 @@ impl Store {
 
     async fn close_once(&self, source: &Source, user: UserId, end: Status) -> Result<Closed> {
         let tables = Tables::of(&source.name);
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin().await?;
         let latest: Option<(u64, String, bool)> = sqlx::query_as(tables.sql(
             "SELECT id, status, cancel_requested FROM {journal} WHERE user_id = ? ORDER BY id DESC LIMIT 1 FOR UPDATE",
         ))

@@ -92,7 +92,7 @@ impl Store {
         epoch: Epoch,
         finish: &Finish,
     ) -> Result<Finished> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin().await?;
         let counts = finish.counts;
         let updated = sqlx::query(Tables::of(&source.name).sql(
             "UPDATE {journal} SET status = ?, stopped = UTC_TIMESTAMP(3), modified = UTC_TIMESTAMP(3),
@@ -142,7 +142,7 @@ impl Store {
         epoch: Epoch,
         back: &HandBack,
     ) -> Result<Finished> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin().await?;
         // Cancelled: ABORTED at once, or after the failure command when the pre command had started.
         // MariaDB assigns from left to right, so `cleanup` comes last.
         let updated = sqlx::query(Tables::of(&source.name).sql(

@@ -38,7 +38,7 @@ mod users;
 
 use std::time::Duration;
 
-use sqlx::{ConnectOptions as _, MySqlPool, mysql::MySqlPoolOptions};
+use sqlx::{ConnectOptions as _, MySqlPool, MySqlTransaction, mysql::MySqlPoolOptions};
 
 pub use audit::{AuditEntry, AuditFilter, Intent};
 pub use backends::{Backend, BackendState, Registration, WorkerHeartbeat};
@@ -92,7 +92,7 @@ impl Store {
             .max_lifetime(options.max_lifetime)
             .after_connect(|connection, _| {
                 Box::pin(async move {
-                    sqlx::query("SET SESSION tx_isolation = 'READ-COMMITTED', innodb_lock_wait_timeout = 10")
+                    sqlx::query("SET SESSION tx_isolation = 'READ-COMMITTED', innodb_lock_wait_timeout = 10, idle_transaction_timeout = 60")
                         .execute(connection)
                         .await?;
                     Ok(())
@@ -107,11 +107,22 @@ impl Store {
         Ok(sqlx::query_scalar("SELECT VERSION()").fetch_one(&self.pool).await?)
     }
 
+    /// Begins a transaction. Never cancelled inside BEGIN: a connection that went back to the pool with
+    /// that statement on its way would lend an open transaction to whoever gets it next.
+    async fn begin(&self) -> Result<MySqlTransaction<'static>> {
+        let pool = self.pool.clone();
+        let begun = tokio::spawn(async move { pool.begin().await });
+        Ok(begun.await.map_err(|_| sqlx::Error::WorkerCrashed)??)
+    }
+
     /// Closes every connection; calls in flight finish first.
     pub async fn close(&self) {
         self.pool.close().await;
     }
 }
+
+/// How long one attempt of a transaction may take.
+const ANSWER_LIMIT: Duration = Duration::from_secs(45);
 
 /// How often a transaction that met a deadlock or a lock wait is tried in all.
 const CONTENTION_ATTEMPTS: u32 = 5;
@@ -123,7 +134,9 @@ where
 {
     let mut tried = 1;
     loop {
-        match attempt().await {
+        // Longer than a lock wait; a server that died after the request would never answer.
+        let answer = tokio::time::timeout(ANSWER_LIMIT, attempt()).await;
+        match answer.unwrap_or_else(|_| Err(Error::Unavailable(sqlx::Error::PoolTimedOut))) {
             Err(Error::Contended(error)) if tried < CONTENTION_ATTEMPTS => {
                 tracing::debug!(%error, tried, "transaction contended, trying again");
                 tokio::time::sleep(Duration::from_millis(fastrand::u64(5..=20 * u64::from(tried)))).await;

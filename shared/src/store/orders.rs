@@ -25,7 +25,7 @@ pub enum Cancelled {
 impl Store {
     /// Pauses or resumes a Source; what runs goes on.
     pub async fn pause_source(&self, source: SourceId, paused: bool) -> Result<()> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin().await?;
         sqlx::query("UPDATE sources SET paused = ?, modified = UTC_TIMESTAMP(3) WHERE id = ?")
             .bind(paused)
             .bind(source.0)
@@ -42,7 +42,7 @@ impl Store {
 
     /// Pauses or resumes a source host; what runs goes on. A resume also ends a suspension.
     pub async fn pause_sourcehost(&self, host: HostId, paused: bool) -> Result<()> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin().await?;
         sqlx::query(
             "UPDATE sourcehosts SET paused = ?, suspended_until = IF(?, suspended_until, NULL),
                  suspended_reason = IF(?, suspended_reason, NULL), modified = UTC_TIMESTAMP(3) WHERE id = ?",
@@ -59,7 +59,7 @@ impl Store {
 
     /// Changes how many migrations of a host run at a time. A lower limit drains: nothing is killed.
     pub async fn set_max_connections(&self, host: HostId, max_connections: u32) -> Result<()> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin().await?;
         sqlx::query("UPDATE sourcehosts SET max_connections = ?, modified = UTC_TIMESTAMP(3) WHERE id = ?")
             .bind(max_connections)
             .bind(host.0)
@@ -71,7 +71,7 @@ impl Store {
 
     /// Changes what is wanted of a worker now.
     pub async fn set_wanted_state(&self, backend: BackendId, wanted: BackendState) -> Result<()> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin().await?;
         sqlx::query("UPDATE backends SET wanted_state = ? WHERE id = ?")
             .bind(wanted.as_str())
             .bind(backend.0)
@@ -89,7 +89,7 @@ impl Store {
         initial_state: Option<Option<BackendState>>,
         max_threads: Option<Option<u32>>,
     ) -> Result<()> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin().await?;
         if let Some(state) = initial_state {
             sqlx::query("UPDATE backends SET initial_state = ? WHERE id = ?")
                 .bind(state.map(BackendState::as_str))
@@ -116,7 +116,7 @@ impl Store {
 
     async fn cancel_once(&self, source: &Source, user: UserId) -> Result<Cancelled> {
         let tables = Tables::of(&source.name);
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin().await?;
         let latest: Option<(u64, String, bool)> =
             sqlx::query_as(tables.sql(
                 "SELECT id, status, pre_started FROM {journal} WHERE user_id = ? ORDER BY id DESC LIMIT 1 FOR UPDATE",

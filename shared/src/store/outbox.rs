@@ -124,7 +124,7 @@ impl Store {
     /// Locks at most `max` entries that no other relay holds and reads the rows that they name, as
     /// they are now: one query for the entries, one for the hosts, one for each Source among them.
     pub async fn next_outbox_batch(&self, max: u32) -> Result<Batch> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin().await?;
         let entries: Vec<(u64, String, u32, u64)> = sqlx::query_as(
             "SELECT id, kind, source_id, ref_id FROM outbox ORDER BY id LIMIT ? FOR UPDATE SKIP LOCKED",
         )
@@ -169,7 +169,7 @@ impl Store {
         after: JournalId,
         max: u32,
     ) -> Result<Vec<JobRow>> {
-        let rows: Vec<RawJob> = sqlx::query_as(Tables::of(&source.name).sql(
+        let rows = sqlx::query_as(Tables::of(&source.name).sql(
             "SELECT id, status, epoch, target_id, sourcehost_id, priority,
                  CAST(COALESCE(TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), not_before), 0) AS SIGNED),
                  CAST(NULL AS UNSIGNED), CAST(NULL AS UNSIGNED), CAST(NULL AS CHAR)
@@ -178,7 +178,8 @@ impl Store {
         .bind(after.0)
         .bind(max)
         .fetch_all(&self.pool)
-        .await?;
+        .await;
+        let rows: Vec<RawJob> = or_none(rows)?;
         rows.into_iter().map(|row| decode_job(source.id, row)).collect()
     }
 }
@@ -206,6 +207,14 @@ fn decode_job(source: SourceId, row: RawJob) -> Result<JobRow> {
             _ => None,
         },
     })
+}
+
+/// The rows, or none when the tables are gone: a Source that is being deleted must not stop the others.
+pub(super) fn or_none<T>(rows: sqlx::Result<Vec<T>>) -> Result<Vec<T>> {
+    match rows.map_err(super::Error::from) {
+        Err(error) if error.is_schema_missing() => Ok(Vec::new()),
+        rows => rows,
+    }
 }
 
 async fn source_names(connection: &mut MySqlConnection) -> Result<BTreeMap<SourceId, SourceName>> {
@@ -237,7 +246,7 @@ async fn job_rows(
         for id in ids {
             query = query.bind(id.0);
         }
-        let rows: Vec<RawJob> = query.fetch_all(connection).await?;
+        let rows: Vec<RawJob> = or_none(query.fetch_all(connection).await)?;
         found = rows.into_iter().map(|row| decode_job(source, row)).collect::<Result<_>>()?;
     }
     Ok(found)

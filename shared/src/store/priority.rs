@@ -30,7 +30,7 @@ impl Store {
 
     async fn prioritize_once(&self, source: &Source, user: UserId, priority: bool) -> Result<Prioritized> {
         let tables = Tables::of(&source.name);
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin().await?;
         let latest: Option<(u64, String)> =
             sqlx::query_as(tables.sql(
                 "SELECT id, status FROM {journal} WHERE user_id = ? ORDER BY id DESC LIMIT 1 FOR UPDATE",

@@ -59,7 +59,7 @@ impl Store {
 
     async fn reap_once(&self, source: &Source, lease: &LeaseBeat, max_losses: u32) -> Result<Reaped> {
         let tables = Tables::of(&source.name);
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin().await?;
         let deleted = sqlx::query(
             "DELETE FROM leases WHERE source_id = ? AND journal_id = ? AND epoch = ? AND beat = ?",
         )

@@ -44,7 +44,7 @@ impl Store {
 
     async fn cancel_some_once(&self, source: &Source) -> Result<bool> {
         let tables = Tables::of(&source.name);
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin().await?;
         let ids: Vec<u64> = sqlx::query_scalar(tables.sql(
             "SELECT id FROM {journal} WHERE status IN ('SCHEDULED', 'SYNC') AND NOT cancel_requested
              ORDER BY id LIMIT ? FOR UPDATE",
@@ -78,11 +78,11 @@ impl Store {
     /// Deletes a Source, unless a migration is open or the lease of one stands. The tables go first: a
     /// Source whose deletion was cut off has none, and the next call goes on.
     pub async fn delete_source(&self, source: &Source) -> Result<Deletion> {
-        let mut connection = self.pool.acquire().await?;
-        let open = self.drop_tables(&mut connection, source).await;
-        // Its locks and its settings go with it.
+        // Both before anything is locked: blocked submits may use up the pool.
+        let (mut connection, mut beside) = (self.pool.acquire().await?, self.pool.acquire().await?);
+        // Its locks and its settings go with it, also when this is cut off.
         connection.close_on_drop();
-        match open {
+        match drop_tables(&mut connection, &mut beside, source).await {
             Ok(0) => {}
             Ok(open) => return Ok(Deletion::Open(open)),
             Err(error) if error.is_schema_missing() => {}
@@ -96,42 +96,42 @@ impl Store {
         if deleted.rows_affected() > 0 {
             return Ok(Deletion::Unfinished);
         }
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin().await?;
         for statement in ["DELETE FROM sourcehosts WHERE source_id = ?", "DELETE FROM sources WHERE id = ?"] {
             sqlx::query(statement).bind(source.id.0).execute(&mut *tx).await?;
         }
         tx.commit().await?;
         Ok(Deletion::Done)
     }
+}
 
-    /// Drops the tables unless this gives a number of migrations that are in the way. Locked: neither a
-    /// submit nor a claim comes between the look and the end.
-    async fn drop_tables(
-        &self,
-        connection: &mut PoolConnection<sqlx::MySql>,
-        source: &Source,
-    ) -> Result<u64> {
-        let tables = Tables::of(&source.name);
-        run(connection, "SET SESSION lock_wait_timeout = 2").await?;
-        run(connection, &tables.text("LOCK TABLES {users} WRITE, {journal} WRITE")).await?;
-        let open: i64 = sqlx::query_scalar(
-            tables.sql("SELECT COUNT(*) FROM {journal} WHERE status IN ('SCHEDULED', 'SYNC')"),
-        )
-        .fetch_one(&mut **connection)
+/// Drops the tables unless this gives a number of migrations that are in the way. Locked: neither a
+/// submit nor a claim comes between the look and the end.
+async fn drop_tables(
+    connection: &mut PoolConnection<sqlx::MySql>,
+    beside: &mut PoolConnection<sqlx::MySql>,
+    source: &Source,
+) -> Result<u64> {
+    let tables = Tables::of(&source.name);
+    run(connection, "SET SESSION lock_wait_timeout = 2").await?;
+    run(connection, &tables.text("LOCK TABLES {users} WRITE, {journal} WRITE")).await?;
+    let open: i64 = sqlx::query_scalar(
+        tables.sql("SELECT COUNT(*) FROM {journal} WHERE status IN ('SCHEDULED', 'SYNC')"),
+    )
+    .fetch_one(&mut **connection)
+    .await?;
+    let leases: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM leases WHERE source_id = ?")
+        .bind(source.id.0)
+        .fetch_one(&mut **beside)
         .await?;
-        let leases: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM leases WHERE source_id = ?")
-            .bind(source.id.0)
-            .fetch_one(&self.pool)
-            .await?;
-        let in_the_way = open.max(leases).unsigned_abs();
-        let end = if in_the_way == 0 {
-            tables.text("DROP TABLE {journal}, {users}")
-        } else {
-            "UNLOCK TABLES".to_owned()
-        };
-        run(connection, &end).await?;
-        Ok(in_the_way)
-    }
+    let in_the_way = open.max(leases).unsigned_abs();
+    let end = if in_the_way == 0 {
+        tables.text("DROP TABLE {journal}, {users}")
+    } else {
+        "UNLOCK TABLES".to_owned()
+    };
+    run(connection, &end).await?;
+    Ok(in_the_way)
 }
 
 /// A statement that can't be prepared.

@@ -116,7 +116,7 @@ fn encode_command(command: &Command) -> String {
 impl Store {
     /// Creates a source host; `Conflict` on `sourcehosts_name` when this Source has one of that name.
     pub async fn create_sourcehost(&self, source: SourceId, new: &NewSourcehost) -> Result<HostId> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin().await?;
         let inserted = sqlx::query(
             "INSERT INTO sourcehosts (source_id, name, port, max_connections, reserved_for_priority,
                  migration_command1, migration_command2, status_command, created, modified)
@@ -222,7 +222,7 @@ impl Store {
         statement.push(" AND COALESCE(").push_bind(change.reserved_for_priority);
         statement.push(", reserved_for_priority) < COALESCE(").push_bind(change.max_connections);
         statement.push(", max_connections)");
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin().await?;
         if statement.build().execute(&mut *tx).await?.rows_affected() == 0 {
             return Ok(false);
         }

@@ -82,7 +82,7 @@ impl Store {
 
     async fn submit_once(&self, source: &Source, submission: &Submission) -> Result<Submitted, SubmitError> {
         let tables = Tables::of(&source.name);
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin().await?;
         let known = users::lock_user(&mut tx, &tables, &submission.source_uid).await?;
         if let Some(user) = &known {
             refuse_known(&mut tx, &tables, user, submission).await?;

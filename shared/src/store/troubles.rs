@@ -60,7 +60,7 @@ impl Store {
         users: u32,
         suspension: &Suspension,
     ) -> Result<bool> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin().await?;
         sqlx::query(
             "INSERT IGNORE INTO host_troubles (sourcehost_id, kind, user_id, noted)
              VALUES (?, ?, ?, UTC_TIMESTAMP(3))",
@@ -95,7 +95,7 @@ impl Store {
 
     /// Suspends a host for some time, or for longer than it is already. A resume by API ends that.
     pub async fn suspend_sourcehost(&self, host: HostId, suspension: &Suspension) -> Result<()> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin().await?;
         suspend(&mut tx, host, suspension).await?;
         Ok(tx.commit().await?)
     }

@@ -98,7 +98,7 @@ impl Store {
         fields: &UserFields,
     ) -> Result<(), UserError> {
         let tables = Tables::of(&source.name);
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin().await?;
         if lock_user(&mut tx, &tables, source_uid).await?.is_some() {
             return Err(UserError::Exists);
         }
@@ -128,7 +128,7 @@ impl Store {
         force: bool,
     ) -> Result<(), UserError> {
         let tables = Tables::of(&source.name);
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin().await?;
         let known = lock_user(&mut tx, &tables, source_uid).await?.ok_or(UserError::NotFound)?;
         let moves = fields.moves(&known);
         if moves || fields.sourcehost.is_some_and(|host| host != known.sourcehost) {
@@ -153,7 +153,7 @@ impl Store {
 
     async fn delete_user_once(&self, source: &Source, source_uid: &str) -> Result<(), UserError> {
         let tables = Tables::of(&source.name);
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin().await?;
         let user = lock_user(&mut tx, &tables, source_uid).await?.ok_or(UserError::NotFound)?;
         refuse_open(&mut tx, &tables, user.id).await?;
         let leased: Option<u64> =

@@ -46,8 +46,10 @@ async fn expect_aborted(field: &Field<'_>) -> Result<()> {
     let next = field.submit("next").await?;
     field.customer.wait_for("next", "SUCCESS").await?;
     field.fleet.expect_mail("next", &next).await?;
-    let runs = field.books.row("one").await?.attempt;
-    ensure!(runs == 0, "a cancelled migration was run {runs} times to its end");
+    let events = field.host.proxy.events();
+    let logins = events.iter().filter(|e| e.kind == EventKind::User && e.user.as_deref() == Some("one"));
+    // The stalled connection may have named its user, and nobody has come since.
+    ensure!(logins.count() <= 1, "a cancelled migration was run again");
     Ok(())
 }
 

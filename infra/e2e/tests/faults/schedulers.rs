@@ -115,30 +115,3 @@ async fn schedulers_that_wake_have_watched_nothing_and_reap_nothing() -> Result<
     })
     .await
 }
-
-#[tokio::test]
-async fn a_scheduler_that_loses_mariadb_while_it_migrates_waits_for_it() -> Result<()> {
-    on_field(Fleet::builder().schedulers(2), 1, async |field| {
-        let starting = field.scheduler(1);
-        let mut holder = field.books.pool().acquire().await?;
-        sqlx::raw_sql("LOCK TABLES _sqlx_migrations WRITE").execute(&mut *holder).await?;
-        starting.restart().await?;
-        field
-            .wait_until("the scheduler does not migrate", async || {
-                let statement = "SELECT COUNT(*) FROM information_schema.processlist
-                     WHERE id <> CONNECTION_ID() AND info LIKE '%_sqlx_migrations%'";
-                let waiting: i64 = sqlx::query_scalar(statement).fetch_one(field.books.pool()).await?;
-                ensure!(waiting > 0, "nobody waits for the table");
-                Ok(())
-            })
-            .await?;
-        let link = &field.fleet.links(starting).mariadb;
-        link.cut().await?;
-        sqlx::raw_sql("UNLOCK TABLES").execute(&mut *holder).await?;
-        field.wait_for_log(starting, "waiting for the database").await?;
-        ensure!(starting.is_running(), "it ended");
-        link.heal().await?;
-        field.fleet.wait_for_scheduler(0).await
-    })
-    .await
-}
