@@ -263,9 +263,9 @@ impl Model {
         for settlement in settlements {
             let (job, host) = (settlement.job, place(settlement.job).0);
             let epoch = settlement.epoch.map_or(0, |epoch| epoch.0);
-            let Some(held) = self.held.get(&job).copied().filter(|held| held.epoch <= epoch) else {
-                continue;
-            };
+            // A proposal is ended by its proposer alone, a running job by its holder or a newer one.
+            let ends = |held: &Held| (held.epoch == 0) == (epoch == 0) && held.epoch <= epoch;
+            let Some(held) = self.held.get(&job).copied().filter(ends) else { continue };
             self.held.remove(&job);
             freed += 1;
             match settlement.then {
