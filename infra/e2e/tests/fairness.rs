@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
-use dmf_e2e::{Customer, Fleet, SourceHost};
+use dmf_e2e::{Customer, Fleet, SourceHost, faults::Books};
 use dmf_lab::{Folders, Seed, poll_until};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -144,6 +144,15 @@ async fn priority_overtakes_a_backlog_of_its_own_and_of_other_source_hosts() -> 
                 fleet.add_user(user, PASSWORD, &Seed::new(Folders::Inbox, 5))?;
                 customer.submit(&host.priority_submission(user, PASSWORD)).await?;
             }
+            // What the queue does not know yet can't overtake.
+            let books = Books::open(fleet.lab(), "CustomerX");
+            poll_until("the queue does not know of all migrations", DEADLINE, async || {
+                match books.outbox().await.map_err(|error| format!("{error:#}"))? {
+                    0 => Ok(()),
+                    left => Err(format!("{left} entries of the outbox are left")),
+                }
+            })
+            .await?;
             for worker in fleet.workers() {
                 worker.start()?;
             }

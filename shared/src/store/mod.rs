@@ -92,7 +92,7 @@ impl Store {
             .max_lifetime(options.max_lifetime)
             .after_connect(|connection, _| {
                 Box::pin(async move {
-                    sqlx::query("SET SESSION tx_isolation = 'READ-COMMITTED', innodb_lock_wait_timeout = 10, idle_transaction_timeout = 60")
+                    sqlx::query("SET SESSION tx_isolation = 'READ-COMMITTED', innodb_lock_wait_timeout = 10, idle_transaction_timeout = 20")
                         .execute(connection)
                         .await?;
                     Ok(())

@@ -47,6 +47,8 @@ pub(super) struct Ran {
     pub(super) fault: Option<String>,
     /// The verdict; `None` when there is nothing to judge.
     pub(super) judgement: Option<Judgement>,
+    /// Whether it could not even be started: trouble of this machine.
+    pub(super) not_started: bool,
     /// Whether standard output was read and understood to its end.
     pub(super) complete: bool,
     /// What was read from standard error.
@@ -91,7 +93,8 @@ impl Runner {
                         (cause == Cause::TimedOut).then(|| "its time was over, so it was ended".to_owned());
                     let complete =
                         !finished.stdout_truncated && is_understood(invocation.kind, &finished.stdout);
-                    Ok(Ran { exit: Some(finished.exit), fault, judgement: Some(judgement), complete, stderr })
+                    let exit = Some(finished.exit);
+                    Ok(Ran { exit, fault, judgement: Some(judgement), not_started: false, complete, stderr })
                 }
             },
             Err(Error::NotStarted { cause: Cause::LeaseLost }) => Err(Interrupted::LeaseLost),
@@ -100,7 +103,16 @@ impl Runner {
             Err(error) => {
                 let fault = full_text(&error);
                 tracing::error!(step, fault, "the command could not be run to its end");
-                Ok(Ran { exit: None, fault: Some(fault), judgement: None, complete: false, stderr })
+                let not_started =
+                    matches!(error, Error::Start { .. } | Error::Guard { .. } | Error::State { .. });
+                Ok(Ran {
+                    exit: None,
+                    fault: Some(fault),
+                    judgement: None,
+                    not_started,
+                    complete: false,
+                    stderr,
+                })
             }
         }
     }

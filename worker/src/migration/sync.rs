@@ -122,10 +122,10 @@ impl Runner {
     fn next(&self, held: &Held, ran: &Ran, runs: &Runs, in_all: u32) -> Next {
         let settings = &self.settings.sync;
         let Some(judgement) = ran.judgement.as_ref().filter(|_| ran.fault.is_none()) else {
-            if ran.exit.is_some() {
+            if !ran.not_started {
                 return Next::End(Synced::No);
             }
-            // It could not be started: trouble of this machine, not of the user.
+            // Trouble of this machine, not of the user.
             self.claimant.table.rest(self.settings.suspend.backend);
             return self.later(held, settings.retry.delay).unwrap_or(Next::End(Synced::No));
         };
