@@ -122,7 +122,7 @@ impl Store {
 }
 
 /// How long one attempt of a transaction may take.
-const ANSWER_LIMIT: Duration = Duration::from_secs(45);
+const ANSWER_LIMIT: Duration = Duration::from_secs(15);
 
 /// How often a transaction that met a deadlock or a lock wait is tried in all.
 const CONTENTION_ATTEMPTS: u32 = 5;

@@ -107,8 +107,9 @@ impl State {
     pub fn settle(&mut self, scene: &Scene, migration: usize, epoch: u8, then: Then) {
         let covered = match self.slots[migration] {
             Slot::Free => false,
-            Slot::Proposal => true,
-            Slot::Running(held) => held <= epoch,
+            // A proposal is ended by its proposer alone.
+            Slot::Proposal => epoch == 0,
+            Slot::Running(held) => epoch > 0 && held <= epoch,
         };
         if covered {
             self.slots[migration] = Slot::Free;

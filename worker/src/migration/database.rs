@@ -9,7 +9,7 @@ use super::{Runner, step::Interrupted};
 use crate::held::Held;
 
 /// How long one answer may take.
-pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(15);
 /// Pause before the next question.
 const PAUSE: Duration = Duration::from_secs(1);
 /// How often a question is put that MariaDB refuses for another reason than being away.

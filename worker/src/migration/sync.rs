@@ -122,8 +122,15 @@ impl Runner {
     fn next(&self, held: &Held, ran: &Ran, runs: &Runs, in_all: u32) -> Next {
         let settings = &self.settings.sync;
         let Some(judgement) = ran.judgement.as_ref().filter(|_| ran.fault.is_none()) else {
-            if !ran.not_started {
+            if ran.exit.is_some() {
                 return Next::End(Synced::No);
+            }
+            if !ran.not_started {
+                // Its guard was lost, and it with it: nothing is known against user or host.
+                return match settings.retry.delay_after(runs.all, fastrand::f64()) {
+                    Some(pause) => Next::Again(pause),
+                    None => Next::End(Synced::No),
+                };
             }
             // Trouble of this machine, not of the user.
             self.claimant.table.rest(self.settings.suspend.backend);

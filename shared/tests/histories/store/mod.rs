@@ -63,6 +63,11 @@ impl World<'_> {
     }
 
     async fn step(&mut self, call: &Call) -> Checked {
+        self.act(call).await?;
+        self.compare().await
+    }
+
+    async fn act(&mut self, call: &Call) -> Checked {
         match call {
             Call::Submit { user, priority, later } => {
                 self.submit(self.model.user(*user), *priority, *later).await
@@ -83,8 +88,7 @@ impl World<'_> {
                 self.hand_back(*which, *age, *later, *attempt).await
             }
             order => self.order(order).await,
-        }?;
-        self.compare().await
+        }
     }
 
     async fn submit(&mut self, user: usize, priority: bool, later: bool) -> Checked {
@@ -265,12 +269,13 @@ impl World<'_> {
     /// Ends all that runs or waits, whatever became of it, and sees that nothing is left.
     async fn drain(&mut self) -> Checked {
         for user in 0..call::USERS {
-            self.step(&Call::Close(User::Any(user), Status::Aborted)).await?;
+            self.act(&Call::Close(User::Any(user), Status::Aborted)).await?;
         }
         while !self.model.leases.is_empty() {
-            self.step(&Call::Finish(Which::Leased(0), Age::Same, Status::Success)).await?;
+            self.act(&Call::Finish(Which::Leased(0), Age::Same, Status::Success)).await?;
         }
-        self.step(&Call::Relay { dies: false }).await?;
+        self.act(&Call::Relay { dies: false }).await?;
+        self.compare().await?;
         check!(self.model.rows.values().all(|row| row.status.is_terminal()), "{:?} is open", self.model.rows);
         Ok(())
     }
