@@ -3,17 +3,9 @@
 use super::v1;
 use dmf_shared::store::Record;
 use serde_json::{Map, Value, json};
-use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
-
-/// ISO-8601, UTC, two fraction digits: as the original prints times.
-const TIME: &[BorrowedFormatItem<'_>] =
-    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:2]Z");
 
 /// A time as text; every answer uses this form.
-pub fn time(time: OffsetDateTime) -> String {
-    // A stored time always fits the format.
-    time.format(TIME).unwrap_or_default()
-}
+pub use dmf_shared::domain::clock::to_text as time;
 
 /// An object in the given order, without the fields that are null; v1 has these, too.
 pub fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
@@ -47,15 +39,4 @@ pub fn record(record: &Record) -> Value {
         ("syncSpeed", json!(record.sync_speed)),
         ("verification", json!(record.verification)),
     ])
-}
-
-#[cfg(test)]
-mod tests {
-    use time::macros::datetime;
-
-    #[test]
-    fn times_have_two_fraction_digits() {
-        assert_eq!(super::time(datetime!(2021-04-16 12:50:08.995 UTC)), "2021-04-16T12:50:08.99Z");
-        assert_eq!(super::time(datetime!(2021-04-16 12:50:09 UTC)), "2021-04-16T12:50:09.00Z");
-    }
 }
