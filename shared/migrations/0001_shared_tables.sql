@@ -1,6 +1,7 @@
+-- Every statement may be repeated: a run that was cut off half-way is run again as a whole.
 -- Tables that exist once. Names of Sources, hosts, targets and workers compare without case;
 -- mail identifiers compare byte for byte and are never trimmed (NO PAD).
-CREATE TABLE sources (
+CREATE TABLE IF NOT EXISTS sources (
     id                INT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
     name              VARCHAR(48) CHARACTER SET ascii COLLATE ascii_general_ci NOT NULL,
     api_key_hash      BINARY(32) NOT NULL,
@@ -15,7 +16,7 @@ CREATE TABLE sources (
     UNIQUE KEY sources_api_key_hash (api_key_hash)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4;
 
-CREATE TABLE sourcehosts (
+CREATE TABLE IF NOT EXISTS sourcehosts (
     id                    INT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
     source_id             INT UNSIGNED NOT NULL,
     name                  VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci NOT NULL,
@@ -34,14 +35,14 @@ CREATE TABLE sourcehosts (
     CONSTRAINT sourcehosts_source FOREIGN KEY (source_id) REFERENCES sources (id)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4;
 
-CREATE TABLE targets (
+CREATE TABLE IF NOT EXISTS targets (
     id      INT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
     name    VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci NOT NULL,
     created DATETIME(3) NOT NULL,
     UNIQUE KEY targets_name (name)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4;
 
-CREATE TABLE backends (
+CREATE TABLE IF NOT EXISTS backends (
     id              INT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
     target_id       INT UNSIGNED NOT NULL,
     name            VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci NOT NULL,
@@ -66,7 +67,7 @@ CREATE TABLE backends (
 
 -- One row for each targetUid in use on a target, over all Sources. `folded` is the lower-cased
 -- uid: Dovecot often lower-cases, so two uids that differ by case only are one mailbox.
-CREATE TABLE target_uids (
+CREATE TABLE IF NOT EXISTS target_uids (
     target_id  INT UNSIGNED NOT NULL,
     folded     VARCHAR(510) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin NOT NULL,
     source_id  INT UNSIGNED NOT NULL,
@@ -77,7 +78,7 @@ CREATE TABLE target_uids (
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4;
 
 -- One small row for each migration whose child may live: the lease, not the status, says so.
-CREATE TABLE leases (
+CREATE TABLE IF NOT EXISTS leases (
     source_id     INT UNSIGNED NOT NULL,
     journal_id    BIGINT UNSIGNED NOT NULL,
     user_id       BIGINT UNSIGNED NOT NULL,
@@ -97,7 +98,7 @@ CREATE TABLE leases (
 
 -- Who changed what by API, written before the change: a row without a status is a change whose end nobody
 -- saw. What was refused leaves none.
-CREATE TABLE audit (
+CREATE TABLE IF NOT EXISTS audit (
     id         BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
     at         DATETIME(3) NOT NULL,
     -- admin:<name> or source:<name>
@@ -114,7 +115,7 @@ CREATE TABLE audit (
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4;
 
 -- "Look at this id": written in the transaction that changes the row, read by the relay.
-CREATE TABLE outbox (
+CREATE TABLE IF NOT EXISTS outbox (
     id        BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
     kind      ENUM('MIGRATION', 'SOURCEHOST', 'BACKEND') NOT NULL,
     -- 0 unless it is a migration.
@@ -125,7 +126,7 @@ CREATE TABLE outbox (
 
 -- Users whose migration failed for a reason that speaks against their source host, since its last success:
 -- many of them in a row suspend the host.
-CREATE TABLE host_troubles (
+CREATE TABLE IF NOT EXISTS host_troubles (
     sourcehost_id INT UNSIGNED NOT NULL,
     kind          ENUM('AUTHENTICATION', 'UNREACHABLE') NOT NULL,
     user_id       BIGINT UNSIGNED NOT NULL,

@@ -1,6 +1,6 @@
 //! What can go wrong with MariaDB, sorted by what the caller can do about it.
 
-use sqlx::error::DatabaseError;
+use sqlx::{error::DatabaseError, migrate::MigrateError};
 
 /// Result of every call of the store.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -40,7 +40,7 @@ pub enum Error {
     },
     /// The schema could not be brought up to date.
     #[error("the database schema could not be migrated")]
-    Migrate(#[from] sqlx::migrate::MigrateError),
+    Migrate(#[source] MigrateError),
     /// Anything else that the database refuses: a fault in this program or in the grants.
     #[error("the database refused a statement")]
     Refused(#[source] sqlx::Error),
@@ -84,6 +84,23 @@ impl From<sqlx::Error> for Error {
             n if CONTENTION.contains(&n) => Self::Contended(error),
             n if UNAVAILABLE.contains(&n) => Self::Unavailable(error),
             _ => Self::Refused(error),
+        }
+    }
+}
+
+impl From<MigrateError> for Error {
+    /// A database that went away during a migration is as unavailable as in any other statement.
+    fn from(error: MigrateError) -> Self {
+        match error {
+            MigrateError::Execute(cause) => match Self::from(cause) {
+                Self::Refused(cause) => Self::Migrate(MigrateError::Execute(cause)),
+                known => known,
+            },
+            MigrateError::ExecuteMigration(cause, version) => match Self::from(cause) {
+                Self::Refused(cause) => Self::Migrate(MigrateError::ExecuteMigration(cause, version)),
+                known => known,
+            },
+            other => Self::Migrate(other),
         }
     }
 }

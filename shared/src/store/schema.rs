@@ -1,8 +1,11 @@
 //! The schema: the database itself, the shared tables, and the tables of each Source.
 
-use sqlx::{ConnectOptions as _, Connection as _, MySqlConnection, migrate::Migrator};
+use sqlx::{
+    ConnectOptions as _, Connection as _, MySqlConnection,
+    migrate::{MigrateError, Migrator},
+};
 
-use super::{Error, Options, Result, Store, tables::Tables};
+use super::{Error, Options, Result, Store, error::expect_rows, tables::Tables};
 use crate::domain::ids::SourceName;
 
 static SHARED: Migrator = sqlx::migrate!("./migrations");
@@ -53,7 +56,7 @@ impl Store {
 }
 
 async fn migrate_locked(connection: &mut MySqlConnection) -> Result<()> {
-    SHARED.run_direct(None, &mut *connection, false).await?;
+    migrate_shared(connection).await?;
     let sources: Vec<(String, u32)> = sqlx::query_as("SELECT name, schema_step FROM sources ORDER BY id")
         .fetch_all(&mut *connection)
         .await?;
@@ -62,6 +65,27 @@ async fn migrate_locked(connection: &mut MySqlConnection) -> Result<()> {
         migrate_source(connection, &name, step).await?;
     }
     Ok(())
+}
+
+/// Brings the shared tables up to date. DDL commits by itself, so a migration that was cut off leaves a mark and
+/// some of its tables; since every statement is repeatable, it is run again from its first.
+async fn migrate_shared(connection: &mut MySqlConnection) -> Result<()> {
+    loop {
+        match SHARED.run_direct(None, &mut *connection, false).await {
+            Err(MigrateError::Dirty(version)) => forget_unfinished(connection, version).await?,
+            done => return Ok(done?),
+        }
+    }
+}
+
+/// Removes the mark of a migration that was cut off. Only the holder of [`LOCK`] may do so.
+async fn forget_unfinished(connection: &mut MySqlConnection, version: i64) -> Result<()> {
+    tracing::warn!(version, "a migration of the schema was cut off, running it again");
+    let forgotten = sqlx::query("DELETE FROM _sqlx_migrations WHERE version = ? AND NOT success")
+        .bind(version)
+        .execute(connection)
+        .await?;
+    expect_rows("_sqlx_migrations", 1, forgotten.rows_affected())
 }
 
 /// Brings the tables of an existing Source up to date.

@@ -29,10 +29,22 @@ impl CommitsHeld {
     }
 }
 
-/// How many connections wait for the end of their COMMIT.
-async fn waiting_commits(field: &Field<'_>) -> Result<i64> {
-    let statement = "SELECT COUNT(*) FROM information_schema.processlist WHERE info = 'COMMIT'";
-    Ok(sqlx::query_scalar(statement).fetch_one(field.books.pool()).await?)
+/// How many connections wait for the end of a COMMIT of at least two rows. Claim and finish change a row of the
+/// journal and one of `leases`; whatever else commits on a field with one migration changes less.
+async fn waiting_commits(connection: &mut MySqlConnection) -> Result<i64> {
+    let statement = "SELECT COUNT(*) FROM information_schema.processlist p
+         JOIN information_schema.innodb_trx t ON t.trx_mysql_thread_id = p.id
+         WHERE p.info = 'COMMIT' AND t.trx_rows_modified >= 2";
+    Ok(sqlx::query_scalar(statement).fetch_one(connection).await?)
+}
+
+/// Where the journal's only row will stand, as transactions that have not committed yet left it.
+async fn uncommitted_status(field: &Field<'_>, connection: &mut MySqlConnection) -> Result<String> {
+    sqlx::raw_sql("SET SESSION TRANSACTION ISOLATION LEVEL READ UNCOMMITTED")
+        .execute(&mut *connection)
+        .await?;
+    let statement = format!("SELECT CAST(status AS CHAR) FROM journal{}", field.customer.source());
+    Ok(sqlx::query_scalar(sqlx::AssertSqlSafe(statement)).fetch_one(connection).await?)
 }
 
 #[tokio::test]
@@ -43,7 +55,7 @@ async fn a_finish_whose_commit_was_never_answered_is_known_to_have_happened() ->
         let truths = field.submit_stalled(&["one"]).await?;
         let held = CommitsHeld::begin(field).await?;
         field.host.proxy.stall(false);
-        wait_for_commit(field).await?;
+        wait_for_commit(field, "SUCCESS").await?;
         let link = &field.fleet.links(field.worker(1)).mariadb;
         link.cut().await?;
         held.end().await?;
@@ -62,7 +74,7 @@ async fn a_claim_whose_commit_was_never_answered_is_given_back() -> Result<()> {
         let truth = field.submit_unheard(field.worker(1), "one").await?;
         let held = CommitsHeld::begin(field).await?;
         link.redis.stall(false);
-        wait_for_commit(field).await?;
+        wait_for_commit(field, "SYNC").await?;
         link.mariadb.cut().await?;
         held.end().await?;
         field.wait_for_row("one", "SYNC").await?;
@@ -100,10 +112,15 @@ async fn a_worker_that_freezes_within_a_claim_keeps_nobody_from_the_source_host(
     .await
 }
 
-async fn wait_for_commit(field: &Field<'_>) -> Result<()> {
+/// Waits until a transaction that gives the only row this status has sent its COMMIT.
+async fn wait_for_commit(field: &Field<'_>, status: &str) -> Result<()> {
     field
-        .wait_until("nobody commits", async || {
-            ensure!(waiting_commits(field).await? > 0, "no COMMIT waits");
+        .wait_until(&format!("nobody commits {status}"), async || {
+            let mut connection = field.books.pool().acquire().await?.detach();
+            let found = uncommitted_status(field, &mut connection).await?;
+            let waiting = waiting_commits(&mut connection).await?;
+            connection.close().await?;
+            ensure!(found == status && waiting > 0, "the row is {found}, {waiting} COMMITs wait");
             Ok(())
         })
         .await
