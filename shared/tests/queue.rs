@@ -246,14 +246,25 @@ async fn refused_jobs_go_where_the_refusal_says() {
     assert_eq!(ids(&propose(&queue, 10).await), [1, 2]);
     queue.settle(&[settle(2, None, Then::Ready)]).await.unwrap();
     assert_eq!(ids(&propose(&queue, 10).await), [2]);
-    queue.settle(&[settle(2, None, Then::Delay(Duration::from_millis(40)))]).await.unwrap();
-    let proposals = queue.propose(TARGET, ALL, LONG).await.unwrap();
-    assert!(proposals.next_timer.is_some_and(|timer| timer <= Duration::from_millis(40)), "{proposals:?}");
+    let hour = Duration::from_hours(1);
+    queue.settle(&[settle(2, None, Then::Delay(hour))]).await.unwrap();
+    let proposals = queue.propose(TARGET, ALL, 2 * hour).await.unwrap();
+    assert!(proposals.jobs.is_empty(), "{proposals:?}");
+    assert!(proposals.next_timer.is_some_and(|timer| timer <= hour), "{proposals:?}");
+}
+
+#[tokio::test]
+async fn a_delayed_job_comes_when_its_time_has_come() {
+    let lab = lab().await;
+    let queue = built(&lab, &[(1, 9)]).await;
+    push(&queue, &[job(1, 1, false)]).await;
+    assert_eq!(ids(&propose(&queue, 1).await), [1]);
+    queue.settle(&[settle(1, None, Then::Delay(Duration::from_millis(40)))]).await.unwrap();
     let due = poll_until("the delay ends", PATIENCE, async || {
         let proposed = propose(&queue, 10).await;
         if proposed.is_empty() { Err("nothing") } else { Ok(proposed) }
     });
-    assert_eq!(ids(&due.await.unwrap()), [2]);
+    assert_eq!(ids(&due.await.unwrap()), [1]);
 }
 
 #[tokio::test]

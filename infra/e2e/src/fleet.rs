@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -226,7 +226,7 @@ impl Fleet {
         Ok(self.source().seed(user, seed)?)
     }
 
-    /// Compares every mailbox on the target with what the source was given.
+    /// Compares every mailbox on the target with what the source was given, and every message with the source's.
     pub async fn expect_mail(&self, user: &str, truth: &Seeded) -> Result<()> {
         let found = self.lab.target().mailboxes(user).await?;
         ensure!(
@@ -234,7 +234,16 @@ impl Fleet {
             "{user} has on the target {found:#?} instead of {:#?}",
             truth.counts()
         );
+        let changed = self.changed_mailboxes(user).await?;
+        ensure!(changed.is_empty(), "{user} has other flags, times or texts on the target in {changed:?}");
         Ok(())
+    }
+
+    /// Mailboxes whose messages on the target are not those of the source.
+    pub(crate) async fn changed_mailboxes(&self, user: &str) -> Result<BTreeSet<String>> {
+        let (source, target) = (self.source().messages(user).await?, self.lab.target().messages(user).await?);
+        let names = source.keys().chain(target.keys());
+        Ok(names.filter(|name| source.get(*name) != target.get(*name)).cloned().collect())
     }
 
     /// Prints the last lines of all logs.

@@ -21,12 +21,13 @@ async fn a_running_migration_is_closed_killed_and_frees_its_slot() -> Result<()>
             let seed = Seed::new(Folders::Normal, 20);
             for user in ["closed", "next"] {
                 fleet.add_user(user, PASSWORD, &seed)?;
-                customer.submit(&host.submission(user, PASSWORD)).await?;
-                poll_until("no migration came to the source host", DEADLINE, async || {
-                    if host.proxy.open() == 1 { Ok(()) } else { Err("no connection") }
-                })
-                .await?;
             }
+            customer.submit(&host.submission("closed", PASSWORD)).await?;
+            poll_until("no migration came to the source host", DEADLINE, async || {
+                if host.proxy.open() == 1 { Ok(()) } else { Err("no connection") }
+            })
+            .await?;
+            customer.submit(&host.submission("next", PASSWORD)).await?;
             assert_eq!(customer.latest("closed").await?["status"], "SYNC");
 
             let record = customer.close("closed", "ABORTED").await?;

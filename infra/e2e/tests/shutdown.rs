@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use dmf_e2e::faults::Books;
 use dmf_e2e::{Fleet, SourceHost};
 use dmf_lab::{Folders, Seed, poll_until};
 
@@ -29,10 +30,18 @@ async fn what_runs_is_finished_and_nothing_more_is_leased() -> Result<()> {
             let seed = Seed::new(Folders::Normal, 20);
             let truth = fleet.add_user("running", PASSWORD, &seed)?;
             fleet.add_user("waiting", PASSWORD, &seed)?;
-            for user in ["running", "waiting"] {
-                customer.submit(&host.submission(user, PASSWORD)).await?;
-                wait_for_connections(&host, 1).await?;
-            }
+            customer.submit(&host.submission("running", PASSWORD)).await?;
+            wait_for_connections(&host, 1).await?;
+            customer.submit(&host.submission("waiting", PASSWORD)).await?;
+            // In the queue before the stop, so that nothing but the stop keeps it there.
+            let books = Books::open(fleet.lab(), customer.source());
+            poll_until("the relay did not carry the second one", DEADLINE, async || {
+                match books.outbox().await {
+                    Ok(0) => Ok(()),
+                    other => Err(format!("{other:?}")),
+                }
+            })
+            .await?;
             let worker = &fleet.workers()[0];
             worker.terminate();
             poll_until("the worker did not begin to drain", DEADLINE, async || {

@@ -44,7 +44,7 @@ mod server;
 mod template;
 
 pub use describe::{Description, Source, Target};
-pub use dovecot::{Count, Login, SourceDovecot, Storage, TargetDovecot};
+pub use dovecot::{Count, Login, Message, SourceDovecot, Storage, TargetDovecot};
 pub use error::{Error, Result};
 pub use lab::{Builder, Lab};
 pub use mail::{Folders, MailboxTruth, Seed, Seeded};

@@ -32,18 +32,20 @@ const ABORT_BOUND: Duration = Duration::from_secs(5);
 pub enum Ending {
     /// It was asked to stop, and all work was finished in time.
     Drained,
-    /// It was asked to stop, and work had to be given up.
+    /// It was asked to stop, and work had to be given up, which it was in order.
     Aborted,
+    /// It was asked to stop, and so many tasks did not even give up.
+    Abandoned(usize),
     /// Something that must not happen did; the first reason.
     Failed(String),
 }
 
 impl Ending {
-    /// Success unless the process failed.
+    /// Success unless the process failed or left tasks behind.
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Drained | Self::Aborted => ExitCode::SUCCESS,
-            Self::Failed(_) => ExitCode::FAILURE,
+            Self::Abandoned(_) | Self::Failed(_) => ExitCode::FAILURE,
         }
     }
 }
@@ -178,26 +180,29 @@ impl Lifecycle {
             () = self.0.hard.cancelled() => false,
         };
         let drained = drained && !self.0.hard.is_cancelled();
-        if !drained {
-            self.abort(grace).await;
-        }
+        let left = if drained { 0 } else { self.abort(grace).await };
         self.0.ended.cancel();
         let failure = self.0.failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match failure {
             Some(reason) => Ending::Failed(reason),
             None if drained => Ending::Drained,
-            None => Ending::Aborted,
+            None if left == 0 => Ending::Aborted,
+            None => Ending::Abandoned(left),
         }
     }
 
-    async fn abort(&self, grace: Duration) {
+    /// Gives the number of tasks that did not give up.
+    async fn abort(&self, grace: Duration) -> usize {
         if !self.0.hard.is_cancelled() {
             warn!(tasks = self.0.tracker.len(), ?grace, "the grace time is over; giving up what runs");
         }
         self.0.hard.cancel();
-        if timeout(ABORT_BOUND, self.0.tracker.wait()).await.is_err() {
-            error!(tasks = self.0.tracker.len(), "tasks did not give up; leaving them");
+        if timeout(ABORT_BOUND, self.0.tracker.wait()).await.is_ok() {
+            return 0;
         }
+        let left = self.0.tracker.len();
+        error!(tasks = left, "tasks did not give up; leaving them");
+        left
     }
 }
 
@@ -243,12 +248,13 @@ mod tests {
         let life = Lifecycle::new();
         let hard = life.hard().clone();
         life.spawn("obedient", async move { hard.cancelled().await });
-        assert_eq!(life.shutdown(LONG).await, Ending::Aborted);
+        let ending = life.shutdown(LONG).await;
+        assert_eq!((ending.clone(), ending.exit_code()), (Ending::Aborted, ExitCode::SUCCESS));
 
         let life = Lifecycle::new();
         life.spawn("stubborn", std::future::pending::<()>());
         let ending = life.shutdown(LONG).await;
-        assert_eq!((ending.clone(), ending.exit_code()), (Ending::Aborted, ExitCode::SUCCESS));
+        assert_eq!((ending.clone(), ending.exit_code()), (Ending::Abandoned(1), ExitCode::FAILURE));
     }
 
     #[tokio::test]

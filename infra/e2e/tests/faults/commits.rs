@@ -1,6 +1,7 @@
 //! Transactions whose end nobody hears of, and workers that freeze within one.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use dmf_e2e::{Fleet, LeaseSecs};
@@ -28,6 +29,9 @@ impl CommitsHeld {
         Ok(self.connection.close().await?)
     }
 }
+
+/// `InnoDB` refreshes its table of transactions only when nobody has read it for 100 ms.
+const TRANSACTIONS_REFRESHED: Duration = Duration::from_millis(150);
 
 /// How many connections wait for the end of a COMMIT of at least two rows. Claim and finish change a row of the
 /// journal and one of `leases`; whatever else commits on a field with one migration changes less.
@@ -118,6 +122,7 @@ async fn wait_for_commit(field: &Field<'_>, status: &str) -> Result<()> {
         .wait_until(&format!("nobody commits {status}"), async || {
             let mut connection = field.books.pool().acquire().await?.detach();
             let found = uncommitted_status(field, &mut connection).await?;
+            tokio::time::sleep(TRANSACTIONS_REFRESHED).await;
             let waiting = waiting_commits(&mut connection).await?;
             connection.close().await?;
             ensure!(found == status && waiting > 0, "the row is {found}, {waiting} COMMITs wait");

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use tokio::process::Command;
 
 use crate::account::Account;
+use crate::dovecot::messages::{self, Message};
 use crate::error::{Doing as _, Error, Result};
 use crate::programs;
 use crate::server::{SYSTEM_PATH, tail};
@@ -75,13 +76,24 @@ impl Doveadm {
     /// Counts all mailboxes of a user, as the framework itself does.
     pub(super) async fn mailboxes(&self, user: &str) -> Result<BTreeMap<String, Count>> {
         let args = ["-f", "json", "mailbox", "status", "-u", user, "messages vsize", "INBOX/*", "INBOX", "*"];
-        let output = self.run(&args).await?;
+        self.read(&args, parse).await
+    }
+
+    /// All messages of a user, by mailbox; a mailbox without any is not there.
+    pub(super) async fn messages(&self, user: &str) -> Result<BTreeMap<String, Vec<Message>>> {
+        let [format, pager, fetch] = messages::FETCH;
+        let args = [format, pager, fetch, "-u", user, messages::FIELDS, "ALL"];
+        self.read(&args, messages::parse).await
+    }
+
+    async fn read<T>(&self, args: &[&str], parse: fn(&[u8]) -> Option<T>) -> Result<T> {
+        let output = self.run(args).await?;
         if !output.status.success() {
             let stderr = tail(&output.stderr);
-            return Err(Error::Command { command: describe(&args), status: output.status, stderr });
+            return Err(Error::Command { command: describe(args), status: output.status, stderr });
         }
         parse(&output.stdout).ok_or_else(|| Error::Output {
-            command: describe(&args),
+            command: describe(args),
             output: String::from_utf8_lossy(&output.stdout).chars().take(500).collect(),
         })
     }

@@ -3,11 +3,13 @@
 mod conf;
 mod doveadm;
 mod logins;
+mod messages;
 mod source;
 mod target;
 
 pub use doveadm::Count;
 pub use logins::Login;
+pub use messages::Message;
 pub use source::SourceDovecot;
 pub use target::{Storage, TargetDovecot};
 

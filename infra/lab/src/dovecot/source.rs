@@ -12,7 +12,7 @@ use base64::prelude::BASE64_STANDARD;
 use crate::account::Account;
 use crate::dovecot::doveadm::{Count, Doveadm};
 use crate::dovecot::logins::{self, Login};
-use crate::dovecot::{check_name, check_version, conf};
+use crate::dovecot::{Message, check_name, check_version, conf};
 use crate::error::{Doing as _, Result};
 use crate::home::Home;
 use crate::mail::{self, MailboxTruth, Maildir, Seed, Seeded};
@@ -139,6 +139,11 @@ impl SourceDovecot {
     /// All mailboxes of a user with their counts, from doveadm on the source itself (no IMAP connection).
     pub async fn mailboxes(&self, user: &str) -> Result<BTreeMap<String, Count>> {
         self.doveadm.mailboxes(user).await
+    }
+
+    /// All messages of a user by mailbox, as doveadm reads them here; mailboxes without any are not there.
+    pub async fn messages(&self, user: &str) -> Result<BTreeMap<String, Vec<Message>>> {
+        self.doveadm.messages(user).await
     }
 
     /// Runs `doveadm -c CONF ARGS` on the source as the mail user and returns whatever came of it.

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::account::Account;
 use crate::dovecot::doveadm::{Count, Doveadm};
-use crate::dovecot::{check_version, conf};
+use crate::dovecot::{Message, check_version, conf};
 use crate::error::{Doing as _, Error, Result};
 use crate::home::Home;
 use crate::probe::Probe;
@@ -113,6 +113,11 @@ impl TargetDovecot {
     /// mail has none.
     pub async fn mailboxes(&self, user: &str) -> Result<BTreeMap<String, Count>> {
         self.doveadm.mailboxes(user).await
+    }
+
+    /// All messages of a user by mailbox, as doveadm reads them here; mailboxes without any are not there.
+    pub async fn messages(&self, user: &str) -> Result<BTreeMap<String, Vec<Message>>> {
+        self.doveadm.messages(user).await
     }
 
     /// Runs `doveadm -c CONF ARGS` as the mail user and returns whatever came of it.
