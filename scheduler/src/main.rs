@@ -1,6 +1,6 @@
 //! `dmf-scheduler`: load the settings, connect, migrate the schema, build, serve, drain.
 
-use std::{io::Write as _, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use std::{io::Write as _, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use clap::Parser;
@@ -12,11 +12,11 @@ use dmf_scheduler::{
 };
 use dmf_shared::{
     config::{self, Environment},
-    ops::{Lifecycle, Telemetry},
+    ops::{Lifecycle, Telemetry, http::Server},
     queue::Queue,
     store::{self, Store},
 };
-use tokio::{net::TcpListener, sync::Notify};
+use tokio::sync::Notify;
 
 /// REST API of the mailbox migration fleet: takes migrations, keeps their records, feeds the workers'
 /// queue.
@@ -57,7 +57,10 @@ async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     let lifecycle = Lifecycle::new();
     lifecycle.watch_signals().context("signals")?;
     // The port is bound first, so that a second instance on it fails before it touches anything.
-    let listener = TcpListener::bind(settings.listen).await.with_context(|| settings.listen.to_string())?;
+    let address = settings.listen.address;
+    let server = Server::bind(&settings.listen).await.with_context(|| address.to_string())?;
+    let listen = settings.listen.clone();
+    lifecycle.watch_hangup(move || listen.reload()).context("signals")?;
     let store = connect(settings, &lifecycle).await?;
     let queue = Queue::connect_lazily(&settings.queue)?;
     let wake = Arc::new(Notify::new());
@@ -77,15 +80,8 @@ async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     lifecycle.spawn("relay", relay::run(store.clone(), queue.clone(), wake.clone(), stop()));
     lifecycle.spawn("reaper", reaper::run(store.clone(), queue.clone(), settings.reaper, wake, stop()));
     lifecycle.spawn("reconciler", reconciler::run(store.clone(), queue, stop()));
-    let serve = axum::serve(listener, app::router(app).into_make_service_with_connect_info::<SocketAddr>())
-        .with_graceful_shutdown(lifecycle.soft().clone().cancelled_owned());
-    let life = lifecycle.clone();
-    lifecycle.spawn("http", async move {
-        if let Err(error) = serve.await {
-            life.fail(&format!("the API ended: {error}"));
-        }
-    });
-    tracing::info!(listen = %settings.listen, version = env!("CARGO_PKG_VERSION"), "the scheduler is ready");
+    lifecycle.spawn("http", server.serve(app::router(app), lifecycle.clone()));
+    tracing::info!(%address, tls = settings.listen.certificates.is_some(), version = env!("CARGO_PKG_VERSION"), "the scheduler is ready");
     lifecycle.notify_ready();
     let ending = lifecycle.run(settings.grace).await;
     store.close().await;

@@ -1,12 +1,12 @@
 //! The scheduler's settings: which keys there are, what they default to, what they mean.
 
-use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
+use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 
 use axum::http::HeaderName;
 use dmf_shared::{
     config::{DataSource, Environment, Errors, LeaseTimes, Properties, Reader, Sources, Warning},
     crypto::KeyRing,
-    ops::telemetry::TelemetrySettings,
+    ops::{http::ListenSettings, telemetry::TelemetrySettings},
     queue,
 };
 use secrecy::{ExposeSecret as _, SecretString};
@@ -20,7 +20,7 @@ use crate::{
 const CANDIDATES: [&str; 2] = ["/opt/open-xchange/dmf/scheduler/etc/dmf-scheduler.yml", "dmf-scheduler.yml"];
 
 /// Keys of the original's file that have no meaning here.
-const WITHOUT_EFFECT: [&str; 12] = [
+const WITHOUT_EFFECT: [&str; 11] = [
     "jackson.**",
     "liquibase.**",
     "endpoints.liquibase.**",
@@ -32,14 +32,13 @@ const WITHOUT_EFFECT: [&str; 12] = [
     "micronaut.application.name",
     "micronaut.metrics.**",
     "endpoints.all.**",
-    "micronaut.ssl.key-store.**",
 ];
 
 /// Everything that the scheduler is told from outside.
 #[derive(Debug)]
 pub struct Settings {
-    /// Where it listens.
-    pub listen: SocketAddr,
+    /// Where it listens, with which certificate and bounds.
+    pub listen: ListenSettings,
     /// The admin's credentials; none answers every admin route with 401.
     pub admin: Option<Admin>,
     /// The header of the customers' API key.
@@ -87,7 +86,7 @@ impl Settings {
         for pattern in WITHOUT_EFFECT {
             reader.accept(pattern);
         }
-        let listen = listen(&mut reader);
+        let listen = ListenSettings::read(&mut reader);
         let admin = admin(&mut reader);
         let api_key_header = reader
             .parsed("http.headers.xapikey", "the name of an HTTP header", |text| text.trim().parse().ok())
@@ -132,19 +131,6 @@ impl Settings {
             warnings,
         ))
     }
-}
-
-fn listen(reader: &mut Reader<'_>) -> SocketAddr {
-    for key in ["micronaut.ssl.enabled", "micronaut.server.ssl.enabled"] {
-        if reader.bool(key, false) {
-            reader.reject(key, "this version serves plain HTTP only; set it to false and let a proxy do TLS");
-        }
-        reader.accept(&key.replace(".enabled", ".port"));
-    }
-    let host = reader
-        .parsed("micronaut.server.host", "an IP address", |text| text.trim().parse().ok())
-        .unwrap_or_else(|| std::net::IpAddr::from([0, 0, 0, 0]));
-    SocketAddr::new(host, reader.port("micronaut.server.port", 8080))
 }
 
 fn rate_limits(reader: &mut Reader<'_>) -> limits::Settings {

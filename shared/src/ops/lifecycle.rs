@@ -138,6 +138,23 @@ impl Lifecycle {
         Ok(())
     }
 
+    /// From now on runs `reload` at each SIGHUP, which would end the process otherwise, one at a time and
+    /// where it may block. Needs a runtime.
+    pub fn watch_hangup(&self, reload: impl Fn() + Send + Sync + 'static) -> io::Result<()> {
+        let mut hangup = signal(SignalKind::hangup())?;
+        let reload = Arc::new(reload);
+        self.spawn_service(async move {
+            while hangup.recv().await.is_some() {
+                info!(signal = "SIGHUP", "reloading");
+                let reload = reload.clone();
+                if let Err(error) = tokio::task::spawn_blocking(move || reload()).await {
+                    error!(%error, "reloading failed");
+                }
+            }
+        });
+        Ok(())
+    }
+
     /// Tells systemd that the process is ready, and from now on that it lives and when it stops.
     pub fn notify_ready(&self) {
         notify(NotifyState::Ready);

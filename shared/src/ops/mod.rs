@@ -1,6 +1,7 @@
 //! Running the process: logs, start and stop, health.
 
 pub mod health;
+pub mod http;
 pub mod lifecycle;
 pub mod log_format;
 pub mod log_level;
