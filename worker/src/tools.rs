@@ -144,17 +144,7 @@ pub fn judge_files(arguments: &JudgeArguments) -> Result<Judgement, Error> {
         (None, code) => RunEnd::of_code(code.unwrap_or(0)),
     };
     let stderr = reader.finish();
-    // A count writes to standard output, and what connected to a source says so on standard error.
-    let kind = match &stdout {
-        Some(stdout) if !stdout.is_empty() => {
-            if stderr.evidence().is_connected() {
-                RunKind::RemoteCount
-            } else {
-                RunKind::LocalCount
-            }
-        }
-        _ => RunKind::Sync,
-    };
+    let kind = kind_of(stdout.as_deref(), stderr.evidence().is_connected());
     Ok(judge(JudgeInput {
         end,
         stderr: &stderr,
@@ -164,6 +154,18 @@ pub fn judge_files(arguments: &JudgeArguments) -> Result<Judgement, Error> {
         phase: arguments.phase,
         master_user: arguments.master_user,
     }))
+}
+
+/// What ran, told from what it left: only a count writes to standard output, and whatever reaches the source says
+/// so on standard error. A count of no mailbox at all may write nothing.
+fn kind_of(stdout: Option<&[u8]>, is_connected: bool) -> RunKind {
+    match stdout {
+        None => RunKind::Sync,
+        Some([]) if is_connected => RunKind::Sync,
+        Some([]) => RunKind::LocalCount,
+        Some(_) if is_connected => RunKind::RemoteCount,
+        Some(_) => RunKind::LocalCount,
+    }
 }
 
 /// A user as a file describes it.

@@ -54,9 +54,7 @@ impl RunKind {
         let has = |word: &str| args.iter().any(|arg| arg.as_ref() == word);
         let remote = args.iter().any(|arg| {
             let arg = arg.as_ref().strip_prefix("-o").unwrap_or(arg.as_ref());
-            ["mail=imapc:", "mail_location=imapc:", "mail_driver=imapc"]
-                .iter()
-                .any(|set| arg.starts_with(set))
+            arg.split_once('=').is_some_and(|(key, value)| names_source(key, value))
         });
         if args.windows(2).any(|pair| pair[0].as_ref() == "mailbox" && pair[1].as_ref() == "status") {
             if remote { Self::RemoteCount } else { Self::LocalCount }
@@ -65,6 +63,15 @@ impl RunKind {
         } else {
             Self::Other
         }
+    }
+}
+
+/// Whether a setting puts the remote mailbox into the place of the local one, in the words of either dialect.
+pub(super) fn names_source(key: &str, value: &str) -> bool {
+    match key {
+        "mail" | "mail_location" => value.starts_with("imapc:"),
+        "mail_driver" => value == "imapc",
+        _ => false,
     }
 }
 
@@ -81,26 +88,14 @@ pub struct Class {
 
 /// Classifies a run.
 pub fn classify(end: RunEnd, evidence: &Evidence, kind: RunKind, success_code: i32) -> Class {
-    let code = match end {
-        RunEnd::Signal(SIGABRT) if evidence.is_failed_login() => 75,
+    match end {
+        RunEnd::Signal(SIGABRT) if evidence.is_explained() => of_failure(75, evidence),
         RunEnd::Signal(signal) => {
             let said = evidence.last_error().map(|said| format!("; last: {said}")).unwrap_or_default();
-            return class(Outcome::Killed, format!("ended by signal {signal}{said}"));
+            class(Outcome::Killed, format!("ended by signal {signal}{said}"))
         }
-        RunEnd::Code(code) if code == success_code => 0,
-        RunEnd::Code(code) => code,
-    };
-    match code {
-        0 => of_success(evidence, kind),
-        2 => class(
-            Outcome::Changed,
-            evidence
-                .desync()
-                .or(evidence.last_error())
-                .unwrap_or("mailboxes changed while they were synced")
-                .to_owned(),
-        ),
-        _ => of_failure(code, evidence),
+        RunEnd::Code(code) if code == success_code || code == 0 => of_success(evidence, kind),
+        RunEnd::Code(code) => of_failure(code, evidence),
     }
 }
 
@@ -112,9 +107,13 @@ fn of_success(evidence: &Evidence, kind: RunKind) -> Class {
         (Sign::Authentication, Outcome::Authentication),
         (Sign::Quota, Outcome::Quota),
     ];
-    for (sign, outcome) in BELIED {
-        if let Some(said) = evidence.sign(sign) {
-            return class(outcome, said.to_owned());
+    /// A count passes over what it can't read; a sync ends with another code.
+    const BELIED_COUNT: [(Sign, Outcome); 1] = [(Sign::Backend, Outcome::Backend)];
+    let counts = matches!(kind, RunKind::LocalCount | RunKind::RemoteCount);
+    let further = if counts { BELIED_COUNT.as_slice() } else { &[] };
+    for (sign, outcome) in BELIED.iter().chain(further) {
+        if let Some(said) = evidence.sign(*sign) {
+            return class(*outcome, said.to_owned());
         }
     }
     if kind == RunKind::RemoteCount && !evidence.is_connected() {
@@ -128,32 +127,29 @@ fn of_success(evidence: &Evidence, kind: RunKind) -> Class {
     class(Outcome::Success, String::new())
 }
 
+/// A desync ends with 2, whatever else went wrong: dsync then keeps the code of no other failure but 75.
+const DESYNC: i32 = 2;
+
 fn of_failure(code: i32, evidence: &Evidence) -> Class {
-    const BY_SIGN: [(Sign, Outcome); 9] = [
-        (Sign::Diverged, Outcome::Diverged),
-        (Sign::Limited, Outcome::Limited),
-        (Sign::Authentication, Outcome::Authentication),
-        (Sign::LoginTemporary, Outcome::Temporary),
-        (Sign::Command, Outcome::Configuration),
-        (Sign::Configuration, Outcome::Configuration),
-        (Sign::Backend, Outcome::Backend),
-        (Sign::Quota, Outcome::Quota),
-        (Sign::TargetUser, Outcome::TargetUser),
-    ];
     if evidence.is_killed() {
         return class(Outcome::Killed, format!("doveadm obeyed a signal and ended with code {code}"));
     }
-    for (sign, outcome) in BY_SIGN {
-        if let Some(said) = evidence.sign(sign) {
-            let mut class = class(outcome, explain(evidence, said));
-            if sign == Sign::Command {
-                class.policy = Policy::SuspendHost;
-            }
-            if outcome == Outcome::Diverged {
-                class.message.push_str(DIVERGED_HINT);
-            }
-            return class;
+    if let Some(class) = of_signs(evidence) {
+        return class;
+    }
+    if code == DESYNC {
+        let said = evidence.desync().or(evidence.last_error());
+        return class(
+            Outcome::Changed,
+            said.unwrap_or("mailboxes changed while they were synced").to_owned(),
+        );
+    }
+    match evidence.warned() {
+        Some((Sign::Limited, said)) => return class(Outcome::Limited, explain(evidence, said)),
+        Some((_, said)) if evidence.is_unreachable() => {
+            return class(Outcome::Temporary, explain(evidence, said));
         }
+        _ => {}
     }
     if evidence.is_unreachable() {
         let said = evidence.sign(Sign::Connection).or(evidence.sign(Sign::LoginLost)).unwrap_or_default();
@@ -164,6 +160,32 @@ fn of_failure(code: i32, evidence: &Evidence) -> Class {
         outcome,
         evidence.last_error().map_or_else(|| format!("ended with code {code} and no word"), str::to_owned),
     )
+}
+
+/// What the lines of a failed run say, the weightiest sign first.
+fn of_signs(evidence: &Evidence) -> Option<Class> {
+    const BY_SIGN: [(Sign, Outcome); 10] = [
+        (Sign::Diverged, Outcome::Diverged),
+        (Sign::Limited, Outcome::Limited),
+        (Sign::Authentication, Outcome::Authentication),
+        (Sign::LoginTemporary, Outcome::Temporary),
+        (Sign::Command, Outcome::Configuration),
+        (Sign::Configuration, Outcome::Configuration),
+        (Sign::Backend, Outcome::Backend),
+        (Sign::Quota, Outcome::Quota),
+        (Sign::TargetUser, Outcome::TargetUser),
+        (Sign::Busy, Outcome::Temporary),
+    ];
+    let (sign, outcome, said) =
+        BY_SIGN.iter().find_map(|(sign, outcome)| Some((*sign, *outcome, evidence.sign(*sign)?)))?;
+    let mut class = class(outcome, explain(evidence, said));
+    if sign == Sign::Command {
+        class.policy = Policy::SuspendHost;
+    }
+    if outcome == Outcome::Diverged {
+        class.message.push_str(DIVERGED_HINT);
+    }
+    Some(class)
 }
 
 const DIVERGED_HINT: &str = "; the target has changed in a way that it can't be made equal to the source again (new mail on the target, or a new UIDVALIDITY of the source's INBOX), and each further run expunges more of it: save what is new on the target, remove its mailbox and start afresh";
@@ -191,4 +213,112 @@ fn explain(evidence: &Evidence, decisive: &str) -> String {
 
 fn class(outcome: Outcome, message: String) -> Class {
     Class { outcome, policy: outcome.default_policy(), message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doveadm::mail_log::StderrReader;
+
+    fn outcome(end: RunEnd, kind: RunKind, stderr: &str) -> Outcome {
+        let mut reader = StderrReader::new();
+        reader.feed(stderr.as_bytes());
+        classify(end, reader.finish().evidence(), kind, 0).outcome
+    }
+
+    const DESYNC_LINE: &str =
+        "dsync(a): Warning: Mailbox changes caused a desync. You may want to run dsync again: x\n";
+
+    #[test]
+    fn a_desync_hides_no_other_failure() {
+        for (said, expected) in [
+            (
+                "dsync(a): Error: Mailbox INBOX sync: mailbox_delete failed: INBOX can't be deleted.\n",
+                Outcome::Diverged,
+            ),
+            (
+                "dsync(a): Error: Mailbox INBOX: Saving failed: Quota exceeded (mailbox for user is full)\n",
+                Outcome::Quota,
+            ),
+            ("dsync(a): Error: write(/m/x) failed: No space left on device\n", Outcome::Backend),
+            ("dsync(a): Warning: Killed with signal 15 (by pid=1 uid=0 code=kill)\n", Outcome::Killed),
+            ("dsync(a): Error: Can't open mailbox Shared: Permission denied\n", Outcome::Changed),
+            ("", Outcome::Changed),
+        ] {
+            assert_eq!(
+                outcome(RunEnd::Code(2), RunKind::Sync, &format!("{said}{DESYNC_LINE}")),
+                expected,
+                "{said}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_abort_means_what_was_said_before_it() {
+        let panic = "dsync(a): Panic: file x.c: line 1\ndsync(a): Error: Raw backtrace: /usr/lib/x\n";
+        for (said, expected) in [
+            (
+                "dsync(a): Error: imapc_list_prefix must not end with hierarchy separator\n",
+                Outcome::Configuration,
+            ),
+            ("dsync(a): Error: write(/m/x) failed: No space left on device\n", Outcome::Backend),
+            ("dsync(a): Error: something else\n", Outcome::Killed),
+            ("", Outcome::Killed),
+        ] {
+            assert_eq!(
+                outcome(RunEnd::of_code(134), RunKind::Sync, &format!("{said}{panic}")),
+                expected,
+                "{said}"
+            );
+        }
+        let killed = "dsync(a): Error: write(/m/x) failed: No space left on device\n";
+        assert_eq!(outcome(RunEnd::of_code(137), RunKind::Sync, killed), Outcome::Killed);
+    }
+
+    #[test]
+    fn warnings_decide_only_where_errors_are_silent() {
+        let limited = "dsync(a): Warning: imapc(h:1): Server disconnected with message: Too many connections - reconnecting (delay 0 ms)\n";
+        let lost = "dsync(a): Error: Failed to initialize user: imapc: Login to h failed: Authentication failed: Disconnected from server\n";
+        let full = "dsync(a): Error: write(/m/x) failed: No space left on device\n";
+        let lost_after = format!("{limited}{lost}");
+        assert_eq!(outcome(RunEnd::of_code(134), RunKind::Sync, &lost_after), Outcome::Limited);
+        assert_eq!(outcome(RunEnd::Code(75), RunKind::Sync, &format!("{limited}{full}")), Outcome::Backend);
+        assert_eq!(outcome(RunEnd::Code(0), RunKind::Sync, limited), Outcome::Success);
+    }
+
+    #[test]
+    fn a_count_that_passed_over_mailboxes_is_none() {
+        for said in [
+            "doveadm(a): Error: mkdir(/mail/a) failed: Read-only file system\n",
+            "doveadm(a): Error: stat(/mail/a) failed: Permission denied (euid=8(mail) egid=8(mail))\n",
+        ] {
+            assert_eq!(outcome(RunEnd::Code(0), RunKind::LocalCount, said), Outcome::Backend);
+            assert_eq!(outcome(RunEnd::Code(0), RunKind::Sync, said), Outcome::Success);
+        }
+    }
+
+    #[test]
+    fn a_broken_listing_is_a_login_only_where_listing_logs_in() {
+        let connected = "dsync(a): Info: imapc(h:1): Connected to 10.0.0.1:143\n";
+        let lost = "dsync(a): Error: imapc(h:1): Server disconnected unexpectedly: EOF - disconnecting\n";
+        let listing = |brain: &str| {
+            format!(
+                "{connected}{lost}dsync(a): Error: {brain}Mailbox listing for namespace '' failed: Internal error occurred.\n"
+            )
+        };
+        assert_eq!(outcome(RunEnd::Code(75), RunKind::Sync, &listing("")), Outcome::Temporary);
+        assert_eq!(outcome(RunEnd::Code(75), RunKind::Sync, &listing("brain S: ")), Outcome::Unreachable);
+    }
+
+    #[test]
+    fn the_remote_mailbox_is_seen_in_every_spelling() {
+        for (args, kind) in [
+            (["-o", "mail=imapc:", "mailbox", "status"], RunKind::RemoteCount),
+            (["-o", "mail_location=imapc:~/imapc", "mailbox", "status"], RunKind::RemoteCount),
+            (["-o", "mail_driver=imapc", "mailbox", "status"], RunKind::RemoteCount),
+            (["-o", "mail=mdbox:~/imapc:", "mailbox", "status"], RunKind::LocalCount),
+        ] {
+            assert_eq!(RunKind::of_args(&args), kind, "{args:?}");
+        }
+    }
 }

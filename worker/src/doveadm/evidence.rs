@@ -15,7 +15,7 @@ enum Fact {
     Connected,
     /// The first login failed, whatever for.
     LoginFailed,
-    /// The first question to the source failed.
+    /// The first question to the source failed, which logs in.
     ListingFailed,
     /// The user database gave no answer.
     LookupFailed,
@@ -31,6 +31,7 @@ enum Fact {
 #[derive(Debug, Clone, Default)]
 pub struct Evidence {
     signs: [Option<String>; SIGNS],
+    warned: Option<(Sign, String)>,
     facts: [bool; Fact::Killed as usize + 1],
     desync: Option<String>,
     last_error: Option<String>,
@@ -59,6 +60,12 @@ impl Evidence {
         if text.contains("changes caused a desync") {
             self.desync = Some(cut(text));
         }
+        // A limit says more than whatever else was said.
+        if let Some(sign) = signs::read_warning(text)
+            && !matches!(self.warned, Some((Sign::Limited, _)) if sign != Sign::Limited)
+        {
+            self.warned = Some((sign, cut(text)));
+        }
     }
 
     fn note_error(&mut self, text: &str) {
@@ -69,7 +76,9 @@ impl Evidence {
         let login = text.contains("Failed to initialize user:")
             || (text.contains("Login to ") && text.contains(" failed:"));
         self.learn(Fact::LoginFailed, login);
-        self.learn(Fact::ListingFailed, text.contains("Mailbox listing for namespace"));
+        // 2.4 logs in only when it lists; 2.3 lists over a connection that has logged in.
+        let listing = text.starts_with("brain ") && text.contains("Mailbox listing for namespace");
+        self.learn(Fact::ListingFailed, listing);
         self.learn(Fact::LookupFailed, text.contains("lookup failed"));
         let denied = text.contains("stats-writer") && text.contains("Permission denied");
         self.learn(Fact::StatisticsDenied, denied);
@@ -106,9 +115,14 @@ impl Evidence {
         self.knows(Fact::Connected)
     }
 
-    /// The abort that 2.3.19 makes of a failed login: it means what its errors before the panic say.
-    pub(super) const fn is_failed_login(&self) -> bool {
-        self.knows(Fact::LoginFailed)
+    /// The abort that 2.3.19 makes of a failure: it means what its errors before the panic say.
+    pub(super) fn is_explained(&self) -> bool {
+        self.knows(Fact::LoginFailed) || self.signs.iter().any(Option::is_some)
+    }
+
+    /// What a warning about the connection said: why a run failed whose errors don't tell.
+    pub(super) fn warned(&self) -> Option<(Sign, &str)> {
+        self.warned.as_ref().map(|(sign, said)| (*sign, said.as_str()))
     }
 
     /// doveadm says that it obeyed a signal.

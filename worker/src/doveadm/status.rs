@@ -10,6 +10,7 @@ use serde_json::Value;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MailboxStatus {
     /// Its name; empty in the single row of a count with `-t`.
+    #[serde(rename = "name")]
     pub mailbox: String,
     /// How many mails; `None` where not asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -184,9 +185,10 @@ fn row_of<'t>(name: &str, pairs: impl Iterator<Item = (&'t str, &'t str)>) -> Op
     Some(row)
 }
 
-/// A number, or the hex digits of a guid.
+/// A number, the hex digits of a guid, or the time of the first mail where there is none.
 fn is_value(value: &str) -> bool {
-    !value.is_empty() && value.len() <= 40 && value.bytes().all(|byte| byte.is_ascii_hexdigit())
+    value == "never"
+        || (!value.is_empty() && value.len() <= 40 && value.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 /// Rows of one or, where a name holds line ends, several lines.
@@ -259,6 +261,10 @@ mod tests {
             [("A".into(), Some(1), Some(2))]
         );
         assert!(!parse(b"mailbox\tmessages\tvsize\nINBOX\t5").complete);
+        assert_eq!(
+            rows("mailbox\tmessages\tfirstsaved\nA\t0\tnever\nB\t1\t1732000000\n"),
+            [("A".into(), Some(0), None), ("B".into(), Some(1), None)]
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Reading options as doveadm does: short ones, clustered or not, up to the first word without a hyphen.
+//! Reading options as doveadm does: short ones, clustered or not, up to the first word without a hyphen. `backup`
+//! and `sync` stop there; `mailbox status` looks for options among its words too.
 
 use super::call::Token;
 
@@ -8,12 +9,14 @@ pub(super) struct Syntax {
     pub(super) flags: &'static str,
     /// Letters with a value.
     pub(super) valued: &'static str,
+    /// Whether doveadm takes options behind the first word: then no word may begin with a hyphen.
+    pub(super) permutes: bool,
 }
 
 /// `backup` and `sync`.
-pub(super) const DSYNC: Syntax = Syntax { flags: "1dfNPRUAE", valued: "aglmnrsteOITuxSF" };
+pub(super) const DSYNC: Syntax = Syntax { flags: "1dfNPRUAE", valued: "aglmnrsteOITuxSF", permutes: false };
 /// `mailbox status`.
-pub(super) const STATUS: Syntax = Syntax { flags: "At", valued: "uSF" };
+pub(super) const STATUS: Syntax = Syntax { flags: "At", valued: "uSF", permutes: true };
 
 /// One option as it was given.
 pub(super) struct Given<'t> {
@@ -79,5 +82,11 @@ pub(super) fn read<'t>(tokens: &'t [Token], syntax: &Syntax) -> Reading<'t> {
         }
     }
     reading.words = rest;
+    let late =
+        rest.iter().find(|token| syntax.permutes && token.text.len() > 1 && token.text.starts_with('-'));
+    reading.fault = late.map(|token| {
+        let message = "begins with a hyphen, which doveadm takes for an option wherever it stands: options go before the words, and a mailbox so named can be reached with a mask";
+        (token, message.to_owned())
+    });
     reading
 }

@@ -128,6 +128,26 @@ fn settings_that_reach_beyond_mail_are_refused() {
 }
 
 #[test]
+fn mailbox_status_takes_no_options_among_its_words() {
+    let status = |arguments: Value| {
+        json!({"name": "doveadm", "subCommand": {"name": "mailbox", "subCommand": {"name": "status",
+            "options": {"name": "-u", "value": "u"}, "arguments": arguments}}})
+    };
+    for words in [
+        json!(["messages", "*", "-F", "/etc/passwd"]),
+        json!(["messages", "-A", "*"]),
+        json!(["messages", "-S/run/doveadm", "*"]),
+        json!(["messages", "*", "-u", "other"]),
+        json!(["messages", "*", "--"]),
+    ] {
+        let command = status(words);
+        one(&api(&command), "begins with a hyphen");
+        one(&check_with(&command, &Rules::worker(Origin::Worker), Stage::Rendered), "begins with a hyphen");
+    }
+    assert_eq!(api(&status(json!(["messages vsize", "INBOX/*", "-"]))), Vec::<String>::new());
+}
+
+#[test]
 fn malformed_base_commands_are_refused() {
     let base = |field: &str, value: Value| {
         let mut command = backup();

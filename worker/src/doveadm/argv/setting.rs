@@ -7,9 +7,9 @@ use dmf_shared::domain::{
 };
 use secrecy::SecretString;
 
-use crate::doveadm::{secret_config::SecretSetting, version::Dialect};
+use crate::doveadm::{classify::names_source, secret_config::SecretSetting, version::Dialect};
 
-/// What names the remote mailbox in either dialect.
+/// What names the remote mailbox in 2.3.
 const REMOTE_23: [&str; 2] = ["mail", "mail_location"];
 
 enum Value {
@@ -42,8 +42,9 @@ impl Settings {
             }
             Dialect::V24 => {
                 for key in REMOTE_23 {
-                    if self.value(key) == Some("imapc:") {
-                        self.replace(key, &[("mail_driver", "imapc"), ("mail_path", "")]);
+                    let path = self.value(key).filter(|value| names_source(key, value));
+                    if let Some(path) = path.map(|value| value["imapc:".len()..].to_owned()) {
+                        self.replace(key, &[("mail_driver", "imapc"), ("mail_path", &path)]);
                     }
                 }
             }
@@ -52,8 +53,8 @@ impl Settings {
 
     /// True when the command works on the remote mailbox instead of the local one.
     pub(super) fn is_remote(&self) -> bool {
-        self.value("mail_driver") == Some("imapc")
-            || REMOTE_23.iter().any(|key| self.value(key) == Some("imapc:"))
+        let mut keys = REMOTE_23.into_iter().chain(["mail_driver"]);
+        keys.any(|key| self.value(key).is_some_and(|value| names_source(key, value)))
     }
 
     pub(super) fn has_master_user(&self) -> bool {
