@@ -39,11 +39,25 @@ impl Admin {
     }
 }
 
-/// Whether the request carries the admin's credentials.
-pub fn is_admin(app: &App, headers: &HeaderMap) -> bool {
-    let Some(admin) = &app.admin else { return false };
-    let Some((username, password)) = basic_credentials(headers) else { return false };
-    admin.matches(&username, &password)
+/// Whether the request carries the admin's credentials; 429 when they are not heard from there.
+fn is_admin(app: &App, request: &Request) -> Result<bool> {
+    let Some(admin) = &app.admin else { return Ok(false) };
+    let Some((username, password)) = basic_credentials(request.headers()) else { return Ok(false) };
+    if !admin.matches(&username, &password) {
+        return Ok(false);
+    }
+    app.limits.admit_admin(address(request)).map_err(ApiError::too_many)?;
+    Ok(true)
+}
+
+/// The same for a route that answers everybody, and the admin with more: wrong credentials count, and are
+/// refused once there were too many.
+pub fn is_admin_here(app: &App, request: &Request) -> Result<bool> {
+    let is_admin = is_admin(app, request)?;
+    if !is_admin {
+        count_wrong(app, request)?;
+    }
+    Ok(is_admin)
 }
 
 /// The value of a header that stands there once; two are no credentials, since others on the way may
@@ -68,9 +82,7 @@ fn basic_credentials(headers: &HeaderMap) -> Option<(String, String)> {
 
 /// Middleware before every admin route.
 pub async fn require_admin(State(app): State<App>, request: Request, next: Next) -> Result<Response> {
-    let address = address(&request);
-    app.limits.admit(address).map_err(ApiError::too_many)?;
-    if is_admin(&app, request.headers()) { Ok(next.run(request).await) } else { Err(wrong(&app, &request)) }
+    if is_admin(&app, &request)? { Ok(next.run(request).await) } else { Err(wrong(&app, &request)) }
 }
 
 /// Where the request comes from.
@@ -79,15 +91,18 @@ fn address(request: &Request) -> Option<IpAddr> {
 }
 
 /// Counts wrong credentials; a request without any is no guess.
-fn wrong(app: &App, request: &Request) -> ApiError {
+fn count_wrong(app: &App, request: &Request) -> Result<()> {
     let headers = request.headers();
-    if headers.contains_key(header::AUTHORIZATION) || headers.contains_key(&app.api_key_header) {
-        tracing::warn!(from = ?address(request), "wrong credentials");
-        if let Err(too_many) = app.limits.count_wrong(address(request)) {
-            return ApiError::too_many(too_many);
-        }
+    if !headers.contains_key(header::AUTHORIZATION) && !headers.contains_key(&app.api_key_header) {
+        return Ok(());
     }
-    ApiError::unauthorized()
+    tracing::warn!(from = ?address(request), "wrong credentials");
+    app.limits.count_wrong(address(request)).map_err(ApiError::too_many)
+}
+
+/// What wrong credentials are told, and none.
+fn wrong(app: &App, request: &Request) -> ApiError {
+    count_wrong(app, request).err().unwrap_or_else(ApiError::unauthorized)
 }
 
 /// The Source of the request's API key with the key's own limit, if it has a valid one.
@@ -99,7 +114,6 @@ async fn source_of_key(app: &App, headers: &HeaderMap) -> Result<Option<(Source,
 
 /// Middleware before every customer route; handlers get the [`Customer`] from it.
 pub async fn require_customer(State(app): State<App>, mut request: Request, next: Next) -> Result<Response> {
-    app.limits.admit(address(&request)).map_err(ApiError::too_many)?;
     let Some((source, limit)) = source_of_key(&app, request.headers()).await? else {
         return Err(wrong(&app, &request));
     };
@@ -123,8 +137,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Customer {
 /// Answers what no route matches: 404 to those with credentials, 401 to everybody else, so that
 /// nobody can find out which routes there are.
 pub async fn unknown_url(State(app): State<App>, request: Request) -> Result<Response> {
-    app.limits.admit(address(&request)).map_err(ApiError::too_many)?;
-    if is_admin(&app, request.headers()) || source_of_key(&app, request.headers()).await?.is_some() {
+    if is_admin(&app, &request)? || source_of_key(&app, request.headers()).await?.is_some() {
         Err(ApiError::new(axum::http::StatusCode::NOT_FOUND, "Page Not Found"))
     } else {
         Err(wrong(&app, &request))

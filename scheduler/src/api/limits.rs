@@ -5,7 +5,7 @@ use std::{
     fmt,
     net::{IpAddr, Ipv6Addr},
     num::NonZeroU32,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -23,6 +23,10 @@ pub struct Settings {
 
 /// Most addresses that are told apart; beyond, the new ones share one allowance.
 const ADDRESSES: usize = 10_000;
+/// Most addresses that are remembered as the admin's.
+const PROVEN: usize = 1_000;
+/// Shortest time between two searches for addresses that need not be told apart any more.
+const SWEEP_PAUSE: Duration = Duration::from_secs(1);
 
 /// The address of all who are not told apart.
 const OTHERS: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
@@ -36,8 +40,17 @@ pub struct RateLimits {
     /// As many as there are Sources.
     keys: Mutex<HashMap<SourceId, OfKey>>,
     wrong: Option<DefaultKeyedRateLimiter<IpAddr>>,
-    /// Who is not heard before a time: at most as many as are told apart.
-    barred: Mutex<HashMap<IpAddr, Instant>>,
+    addresses: Mutex<Addresses>,
+}
+
+/// What is known of addresses.
+#[derive(Default)]
+struct Addresses {
+    /// Who was wrong too often, and until when: at most as many as are told apart.
+    barred: HashMap<IpAddr, Instant>,
+    /// Where the admin's credentials came from, and when last.
+    proven: HashMap<IpAddr, Instant>,
+    swept: Option<Instant>,
 }
 
 impl fmt::Debug for RateLimits {
@@ -57,7 +70,7 @@ impl RateLimits {
             settings,
             keys: Mutex::default(),
             wrong: settings.wrong_per_minute.map(|limit| RateLimiter::keyed(Quota::per_minute(limit))),
-            barred: Mutex::default(),
+            addresses: Mutex::default(),
         }
     }
 
@@ -79,24 +92,24 @@ impl RateLimits {
         limiter.check().map_err(|until| TooMany(until.wait_time_from(limiter.clock().now())))
     }
 
-    /// Whether this address has to wait, because too many of its credentials were wrong. Right ones are not
-    /// heard either: otherwise whoever guesses could go on guessing.
-    pub fn admit(&self, address: Option<IpAddr>) -> Result<(), TooMany> {
-        let Some(address) = address else { return Ok(()) };
-        let mut barred = self.barred.lock().unwrap_or_else(PoisonError::into_inner);
-        if barred.is_empty() {
-            return Ok(());
+    /// Whether the admin's credentials, which are right, are heard from this address. After too many wrong
+    /// ones they are not, or whoever guesses could go on; but where they were right before, they are: behind
+    /// a load balancer one client's mistakes would shut out the admin.
+    pub fn admit_admin(&self, address: Option<IpAddr>) -> Result<(), TooMany> {
+        let Some(address) = address.map(network) else { return Ok(()) };
+        let now = Instant::now();
+        let mut addresses = self.lock_addresses();
+        let is_proven = addresses.proven.contains_key(&address);
+        match addresses.barred.get(&address) {
+            Some(until) if !is_proven && *until > now => return Err(TooMany(*until - now)),
+            _ => {}
         }
-        let (address, now) = (network(address), Instant::now());
-        let until = barred.get(&address).or_else(|| barred.get(&OTHERS)).copied();
-        match until {
-            Some(until) if until > now => Err(TooMany(until - now)),
-            Some(_) => {
-                barred.retain(|_, until| *until > now);
-                Ok(())
-            }
-            None => Ok(()),
+        if !is_proven && addresses.proven.len() >= PROVEN {
+            let oldest = addresses.proven.iter().min_by_key(|(_, last)| **last).map(|(address, _)| *address);
+            oldest.map(|oldest| addresses.proven.remove(&oldest));
         }
+        addresses.proven.insert(address, now);
+        Ok(())
     }
 
     /// Counts wrong credentials from this address.
@@ -104,20 +117,37 @@ impl RateLimits {
         let (Some(limiter), Some(address)) = (&self.wrong, address) else { return Ok(()) };
         let mut address = network(address);
         if limiter.len() >= ADDRESSES {
-            limiter.retain_recent();
-            limiter.shrink_to_fit();
+            self.forget_harmless(limiter);
             if limiter.len() >= ADDRESSES {
                 address = OTHERS;
             }
         }
         limiter.check_key(&address).map_err(|until| {
             let wait = until.wait_time_from(limiter.clock().now());
-            let mut barred = self.barred.lock().unwrap_or_else(PoisonError::into_inner);
-            if barred.len() < ADDRESSES || address == OTHERS {
-                barred.insert(address, Instant::now() + wait);
+            if address != OTHERS {
+                self.lock_addresses().barred.insert(address, Instant::now() + wait);
             }
             TooMany(wait)
         })
+    }
+
+    /// Makes room for new addresses, unless it has just been tried: it looks at all of them.
+    fn forget_harmless(&self, limiter: &DefaultKeyedRateLimiter<IpAddr>) {
+        let now = Instant::now();
+        let mut addresses = self.lock_addresses();
+        if addresses.swept.is_some_and(|swept| now - swept < SWEEP_PAUSE) {
+            return;
+        }
+        addresses.swept = Some(now);
+        // Each of them is known to the limiter, too, and for longer.
+        addresses.barred.retain(|_, until| *until > now);
+        drop(addresses);
+        limiter.retain_recent();
+        limiter.shrink_to_fit();
+    }
+
+    fn lock_addresses(&self) -> MutexGuard<'_, Addresses> {
+        self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -165,12 +195,26 @@ mod tests {
         let limits = limits(0, 2);
         let (one, other): (IpAddr, IpAddr) = (Ipv4Addr::new(1, 2, 3, 4).into(), Ipv4Addr::LOCALHOST.into());
         for _ in 0..2 {
-            assert!(limits.admit(Some(one)).is_ok() && limits.count_wrong(Some(one)).is_ok());
+            assert!(limits.count_wrong(Some(one)).is_ok());
         }
         let TooMany(wait) = limits.count_wrong(Some(one)).unwrap_err();
         assert!(wait <= Duration::from_secs(30));
-        assert!(limits.admit(Some(one)).is_err());
-        assert!(limits.admit(Some(other)).is_ok() && limits.admit(None).is_ok());
+        assert!(limits.admit_admin(Some(one)).is_err());
+        assert!(limits.admit_admin(Some(other)).is_ok() && limits.admit_admin(None).is_ok());
+    }
+
+    #[test]
+    fn the_admin_is_heard_where_it_was_right_before() {
+        let limits = limits(0, 1);
+        let address = Some(Ipv4Addr::LOCALHOST.into());
+        assert!(limits.admit_admin(address).is_ok());
+        assert!(limits.count_wrong(address).is_ok() && limits.count_wrong(address).is_err());
+        assert!(limits.admit_admin(address).is_ok());
+        for number in 0..=u32::try_from(PROVEN).unwrap() {
+            assert!(limits.admit_admin(Some(Ipv4Addr::from_bits(number).into())).is_ok());
+        }
+        assert_eq!(limits.lock_addresses().proven.len(), PROVEN);
+        assert!(limits.admit_admin(address).is_err());
     }
 
     #[test]
@@ -178,8 +222,8 @@ mod tests {
         let limits = limits(0, 1);
         assert!(limits.count_wrong(Some("2001:db8::1".parse().unwrap())).is_ok());
         assert!(limits.count_wrong(Some("2001:db8::2".parse().unwrap())).is_err());
-        assert!(limits.admit(Some("2001:db8::3".parse().unwrap())).is_err());
-        assert!(limits.admit(Some("2001:db8:0:1::3".parse().unwrap())).is_ok());
+        assert!(limits.admit_admin(Some("2001:db8::3".parse().unwrap())).is_err());
+        assert!(limits.admit_admin(Some("2001:db8:0:1::3".parse().unwrap())).is_ok());
     }
 
     #[test]
@@ -188,10 +232,24 @@ mod tests {
         for number in 0..3 * ADDRESSES {
             let address = Ipv4Addr::from_bits(u32::try_from(number).unwrap());
             let _ = limits.count_wrong(Some(address.into()));
+            let _ = limits.count_wrong(Some(address.into()));
         }
         assert!(limits.wrong.as_ref().unwrap().len() <= ADDRESSES + 1);
-        assert!(limits.barred.lock().unwrap().len() <= ADDRESSES);
-        // New ones share one allowance, which is used up.
-        assert!(limits.count_wrong(Some(Ipv4Addr::BROADCAST.into())).is_err());
+        assert!(limits.lock_addresses().barred.len() <= ADDRESSES);
+        // New ones share one allowance, which is used up; whose credentials are right is heard all the same.
+        let other = Some(Ipv4Addr::BROADCAST.into());
+        assert!(limits.count_wrong(other).is_err());
+        assert!(limits.admit_admin(other).is_ok());
+    }
+
+    #[test]
+    fn those_whose_time_is_over_make_room() {
+        let limits = limits(0, 1_000_000);
+        for number in 0..3 * ADDRESSES {
+            let address = Ipv4Addr::from_bits(u32::try_from(number).unwrap());
+            assert!(limits.count_wrong(Some(address.into())).is_ok());
+            limits.lock_addresses().swept = None;
+        }
+        assert!(limits.wrong.as_ref().unwrap().len() <= ADDRESSES);
     }
 }

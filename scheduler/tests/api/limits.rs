@@ -63,23 +63,30 @@ async fn whoever_guesses_is_not_heard_for_a_while_and_others_are() {
     api.furnish().await;
     serve(&api, async |base| {
         let client = Client::new();
-        let ask = async |from: &str, name: &str, value: &str| {
-            let call = client.get(format!("{base}/dmf/admin/api/v2/sources")).header("x-forwarded-for", from);
+        let ask = async |from: &str, path: &str, name: &str, value: &str| {
+            let call = client.get(format!("{base}{path}")).header("x-forwarded-for", from);
             call.header(name, value).send().await.unwrap()
         };
+        let (sources, users) = ("/dmf/admin/api/v2/sources", "/dmf/api/v2/users");
         // No credentials are no guess.
         for _ in 0..10 {
-            assert_eq!(ask("1.1.1.1", "x-none", "").await.status().as_u16(), 401);
+            assert_eq!(ask("1.1.1.1", sources, "x-none", "").await.status().as_u16(), 401);
         }
         let mut statuses = Vec::new();
-        for _ in 0..4 {
-            statuses.push(ask("1.1.1.1", "authorization", "Basic eDp5").await.status().as_u16());
+        for path in [sources, "/health", users, users] {
+            statuses.push(ask("1.1.1.1", path, "authorization", "Basic eDp5").await.status().as_u16());
         }
-        assert_eq!(statuses, [401, 401, 401, 429]);
-        for (name, value) in [("authorization", ADMIN), (KEY_HEADER, KEY), ("x-none", "")] {
-            assert_limited(&ask("1.1.1.1", name, value).await);
+        assert_eq!(statuses, [401, 200, 401, 429]);
+        // A guess is not told from the password, wherever it is asked.
+        for path in [sources, "/health", "/nothing"] {
+            assert_limited(&ask("1.1.1.1", path, "authorization", ADMIN).await);
+            assert_limited(&ask("1.1.1.1", path, "authorization", "Basic eDp5").await);
         }
-        assert_eq!(ask("2.2.2.2", "authorization", ADMIN).await.status().as_u16(), 200);
+        assert_limited(&ask("1.1.1.1", users, KEY_HEADER, "wrong").await);
+        // Nobody guesses a key, and without credentials nothing is guessed.
+        assert_eq!(ask("1.1.1.1", users, KEY_HEADER, KEY).await.status().as_u16(), 200);
+        assert_eq!(ask("1.1.1.1", "/health", "x-none", "").await.status().as_u16(), 200);
+        assert_eq!(ask("2.2.2.2", sources, "authorization", ADMIN).await.status().as_u16(), 200);
         let audit =
             client.post(format!("{base}/dmf/admin/api/v2/targets")).header("x-forwarded-for", "2.2.2.2");
         let audit = audit.header("authorization", ADMIN).json(&json!({ "name": "west" }));
@@ -88,6 +95,27 @@ async fn whoever_guesses_is_not_heard_for_a_while_and_others_are() {
             client.get(format!("{base}/dmf/admin/api/v2/audit?limit=1")).header("authorization", ADMIN);
         let noted: serde_json::Value = noted.send().await.unwrap().json().await.unwrap();
         assert_eq!(noted["entries"][0]["from"], "2.2.2.2");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn one_wrong_client_behind_a_load_balancer_shuts_out_nobody() {
+    let api = Api::start_with("dmf.http.rate-limit.wrong-credentials-per-minute: 1\n").await;
+    api.furnish().await;
+    serve(&api, async |base| {
+        let client = Client::new();
+        let ask = async |path: &str, name: &str, value: &str| {
+            client.get(format!("{base}{path}")).header(name, value).send().await.unwrap().status().as_u16()
+        };
+        let (sources, users) = ("/dmf/admin/api/v2/sources", "/dmf/api/v2/users");
+        assert_eq!(ask(sources, "authorization", ADMIN).await, 200);
+        for _ in 0..5 {
+            ask(sources, "authorization", "Basic eDp5").await;
+        }
+        assert_eq!(ask(sources, "authorization", "Basic eDp5").await, 429);
+        assert_eq!(ask(sources, "authorization", ADMIN).await, 200);
+        assert_eq!(ask(users, KEY_HEADER, KEY).await, 200);
     })
     .await;
 }
