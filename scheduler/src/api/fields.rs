@@ -2,8 +2,7 @@
 
 use dmf_shared::domain::{
     command::{Command, Fault},
-    command_rules::{self, Rules, Stage},
-    inject::CommandTemplate,
+    command_rules,
 };
 use secrecy::SecretString;
 use serde_json::{Map, Value};
@@ -16,6 +15,7 @@ pub struct Fields {
     object: Map<String, Value>,
     known: Vec<&'static str>,
     errors: Vec<String>,
+    warnings: Vec<String>,
     lenient: bool,
 }
 
@@ -63,7 +63,7 @@ const NAME_LIMIT: usize = 64;
 impl Fields {
     /// The fields of this object.
     pub const fn new(object: Map<String, Value>) -> Self {
-        Self { object, known: Vec::new(), errors: Vec::new(), lenient: false }
+        Self { object, known: Vec::new(), errors: Vec::new(), warnings: Vec::new(), lenient: false }
     }
 
     /// The same; with `lenient`, unknown fields are no fault.
@@ -197,12 +197,37 @@ impl Fields {
         })
     }
 
-    /// A command, checked as far as it can be without the worker's configuration.
+    /// A command, checked as far as it can be without the worker's configuration; what is doubtful about it
+    /// becomes a warning.
     pub fn command(&mut self, field: &'static str) -> Given<Command> {
-        self.take(field, |value| {
-            read_command(value)
-                .map_err(|faults| faults.into_iter().map(|fault| fault.within(field).to_string()).collect())
-        })
+        let text = |fault: Fault| fault.within(field).to_string();
+        let read = self.take(field, |value| {
+            command_rules::read_from_api(value).map_err(|faults| faults.into_iter().map(text).collect())
+        });
+        match read {
+            Given::Absent => Given::Absent,
+            Given::Refused => Given::Refused,
+            Given::Null => Given::Null,
+            Given::Value((command, doubts)) => {
+                self.warnings.extend(doubts.into_iter().map(text));
+                Given::Value(command)
+            }
+        }
+    }
+
+    /// A command that may be left empty: `""` and `{}` are no command, as null is.
+    pub fn optional_command(&mut self, field: &'static str) -> Given<Command> {
+        if let Some(value) = self.object.get_mut(field)
+            && (*value == Value::String(String::new()) || *value == Value::Object(Map::new()))
+        {
+            *value = Value::Null;
+        }
+        self.command(field)
+    }
+
+    /// What is doubtful about the commands that were read.
+    pub fn take_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
     }
 
     /// The value of a field that must be there; notes it when it is not.
@@ -261,12 +286,4 @@ fn short_text(value: &Value) -> Option<String> {
     let text = value.as_str()?;
     let fits = (1..=TEXT_LIMIT).contains(&text.len()) && !text.contains(char::is_control);
     fits.then(|| text.to_owned())
-}
-
-/// Form, properties and rules of a command of the API, every fault with its place.
-fn read_command(value: &Value) -> Result<Command, Vec<Fault>> {
-    let command = Command::from_value(value)?;
-    let mut faults = CommandTemplate::compile(&command).err().unwrap_or_default();
-    faults.extend(command_rules::check(&command, &Rules::api(), Stage::Template));
-    if faults.is_empty() { Ok(command) } else { Err(faults) }
 }

@@ -78,3 +78,19 @@ fn holds(dir: &Path, wanted: &[u8]) -> bool {
         }
     })
 }
+
+#[tokio::test]
+async fn options_of_a_user_hold_no_password_and_nothing_that_reaches_beyond_mail() {
+    let api = Api::start().await;
+    api.furnish().await;
+    let mut body = first("alice");
+    body["imapcOptions"] = json!(["imapc_password=hunter2", "mail_plugin_dir=/tmp", "imapc_features=x"]);
+    let answer = api.customer("POST", "/users/migrations", body).await;
+    assert_eq!(
+        answer.errors(400),
+        [
+            "imapcOptions: must not hold imapc_password, the field password is for that",
+            "imapcOptions: the setting mail_plugin_dir may not come from outside",
+        ]
+    );
+}

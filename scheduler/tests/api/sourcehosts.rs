@@ -172,3 +172,61 @@ async fn they_show_how_many_migrations_wait() {
     api.claim(&source, &record).await;
     assert_eq!((&shown().await["queued"], &shown().await["connectionsInUse"]), (&json!(1), &json!(1)));
 }
+
+#[tokio::test]
+async fn passwords_in_commands_are_not_shown_and_never_become_the_text_that_hides_them() {
+    let api = api().await;
+    let command = json!({
+        "name": "doveadm",
+        "options": [{ "name": "imapc_password", "value": "hunter2" }, { "name": "-o", "value": "imapc_master_password=hunter2" }],
+        "subCommand": { "name": "backup", "flags": "-R", "options": { "name": "-u", "value": "%{mdb:uid}" }, "arguments": "imapc:" },
+    });
+    let created = api.admin("POST", HOSTS, host("imap", &command)).await;
+    let shown = created.expect(201);
+    let path = format!("{HOSTS}/imap");
+    let answers = [
+        created,
+        api.admin("GET", HOSTS, Value::Null).await,
+        api.admin("GET", &path, Value::Null).await,
+        api.admin("PUT", &path, json!({ "maxConnections": 4 })).await,
+        api.admin("PUT", &format!("{path}/pause"), Value::Null).await,
+    ];
+    for answer in answers {
+        assert!(!answer.text.contains("hunter2") && answer.text.contains("<hidden>"), "{answer:?}");
+    }
+    let back = json!({ "migrationCommand1": shown["migrationCommand1"] });
+    let wrong = "<hidden> stands for a password that is not shown; give the password itself";
+    assert_eq!(
+        api.admin("PUT", &path, back).await.errors(400),
+        [0, 1].map(|index| format!("migrationCommand1.options[{index}].value: {wrong}"))
+    );
+}
+
+#[tokio::test]
+async fn an_empty_command_is_none_and_a_doubtful_one_is_warned_about() {
+    let api = api().await;
+    let mut body = host("imap", &json!({ "name": "ignore" }));
+    body["migrationCommand2"] = json!({});
+    body["statusCommand"] = json!("");
+    let created = api.admin("POST", HOSTS, body).await.expect(201);
+    assert_eq!((created.get("migrationCommand2"), created.get("statusCommand")), (None, None));
+    assert_eq!(
+        api.admin("POST", HOSTS, host("other", &json!({}))).await.errors(400),
+        ["migrationCommand1.name: is required"]
+    );
+    let path = format!("{HOSTS}/imap");
+    api.admin("PUT", &path, json!({ "statusCommand": { "name": "ignore" } })).await.expect(200);
+    let cleared = api.admin("PUT", &path, json!({ "statusCommand": {} })).await.expect(200);
+    assert_eq!(cleared.get("statusCommand"), None);
+
+    let mut doubtful = backup(&json!("imapc:"));
+    doubtful["subCommand"]["options"]["value"] = json!("{%mdb:uid}");
+    let expected = "migrationCommand1.subCommand.options[0].value: {% is read as %{";
+    let answers = [
+        api.admin("PUT", &path, json!({ "migrationCommand1": doubtful })).await.expect(200),
+        api.admin("POST", HOSTS, host("third", &doubtful)).await.expect(201),
+    ];
+    for answer in answers {
+        assert!(answer["warnings"][0].as_str().unwrap().starts_with(expected), "{answer}");
+    }
+}

@@ -9,12 +9,12 @@ mod getopt;
 mod settings;
 
 pub use call::{DoveadmCall, Verb};
-pub use settings::{imapc_option_fault, setting_key_fault, split_setting};
+pub use settings::{forbidden_setting_fault, imapc_option_fault, setting_key_fault, split_setting};
 
 use serde_json::Value;
 
 use super::{
-    command::{Command, Fault, join},
+    command::{Command, Fault, hidden_faults, join},
     inject::CommandTemplate,
 };
 
@@ -92,6 +92,7 @@ pub fn read_from_api(value: &Value) -> Result<(Command, Vec<Fault>), Vec<Fault>>
     let command = Command::from_value(value)?;
     let compiled = CommandTemplate::compile(&command);
     let mut faults = check(&command, &Rules::api(), Stage::Template);
+    faults.extend(hidden_faults(&command));
     match compiled {
         Ok(compiled) if faults.is_empty() => Ok((command, compiled.warnings)),
         Ok(_) => Err(faults),

@@ -100,6 +100,13 @@ fn passwords_are_not_shown() {
         named.without_passwords().argv().join(" "),
         "doveadm pop3c_master_password <hidden> imapc_password=<hidden>"
     );
+    let other = json!({ "name": "tool", "options": [{ "name": "--password", "value": "%{conf:a}b" },
+        { "name": "-o", "value": "imapc_password=%{conf:imapc_master_password}" }],
+        "arguments": ["--DB-Passwd=secret"] });
+    assert_eq!(
+        Command::from_value(&other).unwrap().without_passwords().argv().join(" "),
+        "tool --password <hidden> -o imapc_password=%{conf:imapc_master_password} --DB-Passwd=<hidden>"
+    );
 }
 
 #[test]

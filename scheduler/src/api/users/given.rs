@@ -102,7 +102,13 @@ fn imapc_options(fields: &mut Fields) -> Option<Vec<String>> {
     let options = list(fields.texts("imapcOptions"))?;
     for option in &options {
         let fault = match command_rules::split_setting(option) {
-            Some((key, _)) => command_rules::setting_key_fault(key),
+            // It would be shown to whoever reads the user.
+            Some((key, _)) if key.to_ascii_lowercase().contains("password") => {
+                Some(format!("must not hold {key}, the field password is for that"))
+            }
+            Some((key, _)) => {
+                command_rules::setting_key_fault(key).or_else(|| command_rules::forbidden_setting_fault(key))
+            }
             None => Some("must be of the form key=value".to_owned()),
         };
         if let Some(fault) = fault {

@@ -78,6 +78,11 @@ pub fn setting_key_fault(key: &str) -> Option<String> {
     None
 }
 
+/// What is against a setting that no worker may allow from outside, by its name.
+pub fn forbidden_setting_fault(key: &str) -> Option<String> {
+    is_never(key).then(|| format!("the setting {key} may not come from outside"))
+}
+
 /// What is wrong with one `key=value` of a user's `imapcOptions`; `allowed` is the worker's
 /// `dmf.worker.imapc-options.allow`.
 pub fn imapc_option_fault(option: &str, allowed: &[String]) -> Option<String> {
@@ -101,8 +106,8 @@ pub fn imapc_option_fault(option: &str, allowed: &[String]) -> Option<String> {
 /// What is against `key=value` in a command of the API; `allowed` is `dmf.worker.doveadm-settings.allow`,
 /// `None` where it is not known. `value` is `None` where it is not known yet.
 pub(super) fn api_fault(key: &str, value: Option<&str>, allowed: Option<&[String]>) -> Option<String> {
-    if is_never(key) {
-        return Some(format!("the setting {key} may not come from outside"));
+    if let Some(fault) = forbidden_setting_fault(key) {
+        return Some(fault);
     }
     let allowed = allowed?;
     if is_harmless(key, value) || allowed.iter().any(|pattern| matches(pattern, key)) {

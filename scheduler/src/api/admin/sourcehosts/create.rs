@@ -2,7 +2,7 @@
 
 use axum::{Json, extract::State, http::StatusCode};
 use dmf_shared::store::{NewSourcehost, Source};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::super::sources;
 use crate::{
@@ -22,7 +22,7 @@ pub async fn create(
     JsonBody(fields): JsonBody,
 ) -> Result<(StatusCode, Json<Value>)> {
     let source = sources::find(&app, &source).await?;
-    let new = definition(fields)?;
+    let (new, mut warnings) = definition(fields)?;
     app.store.create_sourcehost(source.id, &new).await.map_err(|error| {
         if error.is_conflict_on("sourcehosts_name") {
             ApiError::conflict("name: this Source has a source host of this name")
@@ -31,16 +31,13 @@ pub async fn create(
         }
     })?;
     app.relay.notify_one();
-    let mut created = super::show(&app, &source, &new.name).await?;
-    let warnings = warnings(&app, &source, &new.name).await?;
-    if !warnings.is_empty() {
-        created["warnings"] = json!(warnings);
-    }
-    Ok((StatusCode::CREATED, Json(created)))
+    let created = super::show(&app, &source, &new.name).await?;
+    warnings.extend(shared_address(&app, &source, &new.name).await?);
+    Ok((StatusCode::CREATED, Json(super::with_warnings(created, &warnings))))
 }
 
 /// Each Source counts its own connections: a server that stands under two gets the sum of both limits.
-async fn warnings(app: &App, source: &Source, host: &str) -> Result<Vec<String>> {
+async fn shared_address(app: &App, source: &Source, host: &str) -> Result<Vec<String>> {
     let others = app.store.other_sources_of_host(source.id, host).await?;
     let warnings = others.into_iter().map(|other| {
         format!("name: {other} has a source host of this name, too; their limits are counted apart")
@@ -52,7 +49,8 @@ async fn warnings(app: &App, source: &Source, host: &str) -> Result<Vec<String>>
     Ok(warnings)
 }
 
-fn definition(mut fields: Fields) -> Result<NewSourcehost> {
+/// What is defined, and what is doubtful about it.
+fn definition(mut fields: Fields) -> Result<(NewSourcehost, Vec<String>)> {
     let name = fields.name("name", 255);
     let name = fields.require("name", name);
     let max_connections = fields.number("maxConnections", 1, 100_000);
@@ -64,9 +62,10 @@ fn definition(mut fields: Fields) -> Result<NewSourcehost> {
     let port = fields.port("port").value();
     let migration_command1 = fields.command("migrationCommand1");
     let migration_command1 = fields.require("migrationCommand1", migration_command1);
-    let migration_command2 = fields.command("migrationCommand2").value();
-    let status_command = fields.command("statusCommand").value();
-    fields.finish(|| {
+    let migration_command2 = fields.optional_command("migrationCommand2").value();
+    let status_command = fields.optional_command("statusCommand").value();
+    let warnings = fields.take_warnings();
+    let new = fields.finish(|| {
         Some(NewSourcehost {
             name: name?,
             port,
@@ -76,5 +75,6 @@ fn definition(mut fields: Fields) -> Result<NewSourcehost> {
             migration_command2,
             status_command,
         })
-    })
+    })?;
+    Ok((new, warnings))
 }

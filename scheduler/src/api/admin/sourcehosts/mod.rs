@@ -8,7 +8,7 @@ pub mod read;
 pub mod update;
 
 use dmf_shared::{
-    domain::ids::HostId,
+    domain::{command::Command, ids::HostId},
     store::{HostView, Source},
 };
 use serde_json::{Value, json};
@@ -34,6 +34,14 @@ async fn show(app: &App, source: &Source, name: &str) -> Result<Value> {
     Ok(body(&found, &queued))
 }
 
+/// The same with what is doubtful about it.
+fn with_warnings(mut shown: Value, warnings: &[String]) -> Value {
+    if !warnings.is_empty() {
+        shown["warnings"] = json!(warnings);
+    }
+    shown
+}
+
 fn body(view: &HostView, queued: &[(HostId, u64)]) -> Value {
     let (host, definition) = (&view.host, &view.host.definition);
     object([
@@ -41,9 +49,9 @@ fn body(view: &HostView, queued: &[(HostId, u64)]) -> Value {
         ("port", json!(definition.port)),
         ("maxConnections", json!(definition.max_connections)),
         ("reservedForPriority", json!(definition.reserved_for_priority)),
-        ("migrationCommand1", json!(definition.migration_command1)),
-        ("migrationCommand2", json!(definition.migration_command2)),
-        ("statusCommand", json!(definition.status_command)),
+        ("migrationCommand1", json!(definition.migration_command1.without_passwords())),
+        ("migrationCommand2", json!(definition.migration_command2.as_ref().map(Command::without_passwords))),
+        ("statusCommand", json!(definition.status_command.as_ref().map(Command::without_passwords))),
         ("paused", json!(host.paused)),
         ("suspendedUntil", json!(host.suspended_until.map(time))),
         ("suspendedReason", json!(host.suspended_reason)),

@@ -23,7 +23,7 @@ pub async fn update(
 ) -> Result<Json<Value>> {
     let source = sources::find(&app, &source).await?;
     let found = super::find(&app, &source, &host).await?;
-    let change = read(fields)?;
+    let (change, warnings) = read(fields)?;
     if !app.store.update_sourcehost(found.host.id, &change).await? {
         // Gone since, or the two numbers don't fit together.
         super::find(&app, &source, &host).await?;
@@ -31,10 +31,12 @@ pub async fn update(
     }
     tracing::info!(source = %source.name, host, "source host changed");
     app.relay.notify_one();
-    Ok(Json(super::show(&app, &source, &host).await?))
+    let shown = super::show(&app, &source, &host).await?;
+    Ok(Json(super::with_warnings(shown, &warnings)))
 }
 
-fn read(mut fields: Fields) -> Result<SourcehostChange> {
+/// What is changed, and what is doubtful about it.
+fn read(mut fields: Fields) -> Result<(SourcehostChange, Vec<String>)> {
     let max_connections = fields.number("maxConnections", 1, 100_000);
     let reserved = fields.number("reservedForPriority", 0, 100_000);
     let change = SourcehostChange {
@@ -46,8 +48,9 @@ fn read(mut fields: Fields) -> Result<SourcehostChange> {
             let command = fields.command("migrationCommand1");
             fields.kept("migrationCommand1", command)
         },
-        migration_command2: fields.command("migrationCommand2").nested(),
-        status_command: fields.command("statusCommand").nested(),
+        migration_command2: fields.optional_command("migrationCommand2").nested(),
+        status_command: fields.optional_command("statusCommand").nested(),
     };
-    fields.finish(|| Some(change))
+    let warnings = fields.take_warnings();
+    Ok((fields.finish(|| Some(change))?, warnings))
 }
