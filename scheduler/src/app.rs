@@ -17,10 +17,11 @@ use tower_http::{
 
 use crate::api::{
     auth::{self, Admin},
-    deadline, error, json,
+    error, json,
     limits::RateLimits,
     peer::{self, TrustedProxies},
     routes, trace, v1,
+    versioning::Versioning,
 };
 
 /// What every handler may use. Cheap to clone.
@@ -38,6 +39,8 @@ pub struct App {
     pub api_key_header: HeaderName,
     /// Unknown fields of a body are no fault; otherwise they are in v2.
     pub ignore_unknown_fields: bool,
+    /// Where a request may say its version.
+    pub versioning: Arc<Versioning>,
     /// How much each may ask.
     pub limits: Arc<RateLimits>,
     /// Whose word on the client's address is taken.
@@ -55,7 +58,6 @@ pub fn router(app: App) -> Router {
         .fallback(auth::unknown_url)
         .layer(DefaultBodyLimit::max(json::BODY_LIMIT))
         .layer(CatchPanicLayer::custom(trace::panicked))
-        .layer(from_fn(deadline::answer_in_time))
         .layer(from_fn(trace::in_span))
         .layer(from_fn_with_state(app.clone(), peer::identify))
         .with_state(app.clone());

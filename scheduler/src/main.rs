@@ -72,6 +72,7 @@ async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
         admin: settings.admin.clone().map(Arc::new),
         api_key_header: settings.api_key_header.clone(),
         ignore_unknown_fields: settings.ignore_unknown_fields,
+        versioning: Arc::new(settings.versioning.clone()),
         limits: Arc::new(RateLimits::new(settings.rate_limits)),
         trusted_proxies: Arc::new(settings.trusted_proxies.clone()),
         relay: wake.clone(),

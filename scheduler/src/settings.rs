@@ -12,7 +12,7 @@ use dmf_shared::{
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::{
-    api::{auth::Admin, limits, peer::TrustedProxies},
+    api::{auth::Admin, limits, peer::TrustedProxies, versioning::Versioning},
     reaper,
 };
 
@@ -45,6 +45,8 @@ pub struct Settings {
     pub api_key_header: HeaderName,
     /// Unknown fields of a body are no fault; otherwise they are in v2.
     pub ignore_unknown_fields: bool,
+    /// Where a request may say its version.
+    pub versioning: Versioning,
     /// How much each may ask.
     pub rate_limits: limits::Settings,
     /// Whose word on the client's address is taken.
@@ -93,6 +95,7 @@ impl Settings {
             .unwrap_or_else(|| HeaderName::from_static("x-api-key"));
         let ignore_unknown_fields =
             reader.choice("dmf.api.unknown-fields", &[("refuse", false), ("ignore", true)], false);
+        let versioning = Versioning::read(&mut reader);
         let rate_limits = rate_limits(&mut reader);
         let trusted_proxies = trusted_proxies(&mut reader);
         let database = DataSource::read(&mut reader, "datasources.default");
@@ -118,6 +121,7 @@ impl Settings {
                 admin,
                 api_key_header,
                 ignore_unknown_fields,
+                versioning,
                 rate_limits,
                 trusted_proxies,
                 database,

@@ -91,7 +91,8 @@ pub async fn note(State(app): State<App>, mut request: Request, next: Next) -> R
     let note = Note { id: app.store.begin_audit(&intent).await?, fields: Arc::default() };
     request.extensions_mut().insert(note.clone());
     let response = next.run(request).await;
-    let ended = if response.status().is_client_error() {
+    let changed = response.extensions().get::<ApiError>().is_some_and(ApiError::has_changed);
+    let ended = if response.status().is_client_error() && !changed {
         app.store.drop_audit(note.id).await
     } else {
         app.store.end_audit(note.id, response.status().as_u16(), note.given().as_ref()).await

@@ -16,6 +16,7 @@ use dmf_shared::{
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{
+    deadline::in_time,
     error::{ApiError, Result},
     peer::Peer,
 };
@@ -109,7 +110,7 @@ fn wrong(app: &App, request: &Request) -> ApiError {
 async fn source_of_key(app: &App, headers: &HeaderMap) -> Result<Option<(Source, Option<u32>)>> {
     let Some(key) = single(headers, &app.api_key_header) else { return Ok(None) };
     let Ok(key) = key.to_str() else { return Ok(None) };
-    Ok(app.store.customer_by_api_key(hash_api_key(key)).await?)
+    in_time(async { Ok(app.store.customer_by_api_key(hash_api_key(key)).await?) }).await
 }
 
 /// Middleware before every customer route; handlers get the [`Customer`] from it.

@@ -19,6 +19,7 @@ pub struct ApiError {
     status: StatusCode,
     errors: Vec<String>,
     retry_after_secs: Option<u64>,
+    changed: bool,
 }
 
 /// Result of a handler.
@@ -30,7 +31,7 @@ const RETRY_AFTER_SECS: u32 = 5;
 impl ApiError {
     /// An error with one sentence. It must not hold SQL, a path, a password or a stack.
     pub fn new(status: StatusCode, error: impl Into<String>) -> Self {
-        Self { status, errors: vec![error.into()], retry_after_secs: None }
+        Self { status, errors: vec![error.into()], retry_after_secs: None, changed: false }
     }
 
     /// What is wrong.
@@ -45,7 +46,7 @@ impl ApiError {
 
     /// 400 with everything that is wrong.
     pub const fn invalid(errors: Vec<String>) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, errors, retry_after_secs: None }
+        Self { status: StatusCode::BAD_REQUEST, errors, retry_after_secs: None, changed: false }
     }
 
     /// 400 with one thing that is wrong.
@@ -80,6 +81,17 @@ impl ApiError {
     /// 404 for a thing that is not there, or not the caller's.
     pub fn not_found(what: impl AsRef<str>) -> Self {
         Self::new(StatusCode::NOT_FOUND, format!("{} not found", what.as_ref()))
+    }
+
+    /// The same for a request that has changed something before it failed: the audit log keeps it.
+    #[must_use]
+    pub fn after_change(self) -> Self {
+        Self { changed: true, ..self }
+    }
+
+    /// Whether the request has changed something all the same.
+    pub const fn has_changed(&self) -> bool {
+        self.changed
     }
 
     /// 409: something is in the way.

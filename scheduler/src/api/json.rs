@@ -1,19 +1,52 @@
 //! The body of a request as fields.
 
+use std::time::Duration;
+
 use axum::{
-    body::Bytes,
+    body::{Body, Bytes, to_bytes},
     extract::{FromRequest, Request},
     http::{StatusCode, header},
+    middleware::Next,
+    response::Response,
 };
+use http_body_util::LengthLimitError;
 use serde_json::Value;
+use tokio::time::timeout;
 
-use super::{audit::Note, error::ApiError, fields::Fields, v1::Reading};
+use super::{
+    audit::Note,
+    error::{ApiError, Result},
+    fields::Fields,
+    v1::Reading,
+};
 
 /// Largest body of a request that is not streamed, in bytes.
 pub const BODY_LIMIT: usize = 1024 * 1024;
 
-/// A JSON object from the body. 415 for another content type, 413 for a body over 1 MiB, 400 for what
-/// is no JSON object.
+/// Longest time in which a client sends such a body.
+const BODY_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Middleware behind the check of credentials, before all that has a deadline or leaves a trace: reads the
+/// whole body. 413 for one over 1 MiB, 408 for one that comes too slowly.
+pub async fn read_body(request: Request, next: Next) -> Result<Response> {
+    let (parts, body) = request.into_parts();
+    let bytes = timeout(BODY_DEADLINE, to_bytes(body, BODY_LIMIT)).await.map_err(|_| {
+        ApiError::new(StatusCode::REQUEST_TIMEOUT, "The body did not come to its end in time")
+    })?;
+    let bytes = bytes.map_err(|error| {
+        let mut causes =
+            std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
+        if causes.any(<dyn std::error::Error>::is::<LengthLimitError>) {
+            ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "The body must not exceed 1 MiB")
+        } else {
+            ApiError::bad_request("The body could not be read to its end")
+        }
+    })?;
+    Ok(next.run(Request::from_parts(parts, Body::from(bytes))).await)
+}
+
+/// A JSON object from the body, which [`read_body`] has read. 415 for another content type, 400 for what is
+/// no JSON object.
 pub struct JsonBody(pub Fields);
 
 impl<S: Send + Sync> FromRequest<S> for JsonBody {
@@ -34,14 +67,7 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
         }
         let reading = request.extensions().get::<Reading>().copied().unwrap_or_default();
         let note = request.extensions().get::<Note>().cloned();
-        // The router's `DefaultBodyLimit` bounds it.
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
-            if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-                ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "The body must not exceed 1 MiB")
-            } else {
-                ApiError::bad_request("The body could not be read to its end")
-            }
-        })?;
+        let bytes = Bytes::from_request(request, state).await.map_err(|_| ApiError::internal())?;
         match serde_json::from_slice::<Value>(&bytes) {
             Ok(Value::Object(mut object)) => {
                 reading.complete(&mut object);

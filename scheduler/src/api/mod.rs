@@ -19,3 +19,4 @@ pub mod routes;
 pub mod trace;
 pub mod users;
 pub mod v1;
+pub mod versioning;

@@ -4,13 +4,13 @@ use axum::{
     Router,
     handler::Handler,
     http::Method,
-    middleware::from_fn_with_state,
+    middleware::{from_fn, from_fn_with_state},
     routing::{self, MethodRouter},
 };
 
 use super::{
     admin::{self, backends, sourcehosts, sources, targets},
-    audit, auth, health, migrations, users,
+    audit, auth, deadline, health, json, migrations, users,
 };
 use crate::app::App;
 
@@ -99,12 +99,23 @@ pub fn routes() -> Vec<Route> {
     ]
 }
 
-/// The routes as a router. What changes something is noted. Each has its check of credentials, also for methods that it does not have.
+/// The one route whose body is read by its handler, as a stream.
+const STREAMED: &str = "/dmf/api/v2/users/migrations/bulk";
+
+/// The routes as a router. A request goes through the check of credentials, the reading of its body, its
+/// deadline, and, where it changes something, the audit log. Each route has its check also for methods that it
+/// does not have.
 pub fn router(app: &App) -> Router<App> {
     routes().into_iter().fold(Router::new(), |router, Route { method, path, access, handler }| {
         let handler = match method {
             Method::GET => handler,
             _ => handler.route_layer(from_fn_with_state(app.clone(), audit::note)),
+        };
+        let handler = handler.route_layer(from_fn(deadline::answer_in_time));
+        let handler = match method {
+            Method::GET => handler,
+            _ if path == STREAMED => handler,
+            _ => handler.route_layer(from_fn(json::read_body)),
         };
         let handler = match access {
             Access::Admin => handler.layer(from_fn_with_state(app.clone(), auth::require_admin)),

@@ -2,14 +2,17 @@
 //! key, its bodies may hold unknown fields, and its only target is `default`.
 
 use axum::{
-    extract::{Request, State},
-    http::{HeaderMap, HeaderValue, Uri, header},
+    extract::{FromRequestParts, Request, State},
+    http::{HeaderMap, HeaderValue, Uri, header, request::Parts},
     middleware::Next,
     response::Response,
 };
 use serde_json::{Map, Value, json};
 
-use super::error::{ApiError, Result};
+use super::{
+    error::{ApiError, Result},
+    versioning::{Version, Versioning},
+};
 use crate::app::App;
 
 tokio::task_local! {
@@ -22,21 +25,39 @@ pub fn prints_nulls() -> bool {
     ALL_KEYS.try_with(|()| ()).is_ok()
 }
 
-/// How the body and the query of a request are read; v2 needs none.
+/// How a request is read and answered; v2 needs none.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Reading {
     /// Unknown fields are no fault.
     pub lenient: bool,
-    /// A user that is described whole belongs to the target `default`.
-    default_target: bool,
+    /// The request is one of v1.
+    is_v1: bool,
 }
 
 impl Reading {
-    /// What v1 adds to a body.
+    /// What v1 makes of the fields of a body: it knows no target but `default`, where every user with a
+    /// place belongs.
     pub fn complete(self, object: &mut Map<String, Value>) {
-        if self.default_target && object.contains_key("targetUid") {
+        if !self.is_v1 {
+            return;
+        }
+        object.shift_remove("target");
+        if object.contains_key("targetUid") {
             object.insert("target".to_owned(), json!("default"));
         }
+    }
+
+    /// Runs what writes a part of the answer, so that it prints the keys that its version has.
+    pub async fn answer<F: Future>(self, part: F) -> F::Output {
+        if self.is_v1 { ALL_KEYS.scope((), part).await } else { part.await }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Reading {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(parts.extensions.get().copied().unwrap_or_default())
     }
 }
 
@@ -45,69 +66,56 @@ const ADMIN: &str = "/dmf/admin/api/";
 /// When v1 became deprecated: it is so in the manual of 2021 (RFC 9745: seconds since 1970).
 const DEPRECATED_SINCE: &str = "@1618531200";
 
-/// Which version a request is for.
+/// How a request reaches its handler.
 #[derive(Debug, PartialEq, Eq)]
-enum Version {
-    /// A path of v1, and the same one of v2.
-    One(String),
-    /// A path without a version, of which the header says v2.
-    Two(String),
-    /// Nothing to be done: a path of v2, or none of the API.
-    AsItIs,
+enum Way {
+    /// As it is: its path is one of v2, or none of the API.
+    Straight,
+    /// With this path of v2, as one of v1.
+    AsV1(String),
+    /// With this path of v2, since its own has no version.
+    AsV2(String),
 }
 
-fn version(path: &str, wanted: Option<&str>) -> Option<Version> {
+fn way(path: &str, wanted: impl FnOnce() -> Result<Version>) -> Result<Way> {
     let Some((base, rest)) =
         [CUSTOMER, ADMIN].into_iter().find_map(|base| Some((base, path.strip_prefix(base)?)))
     else {
-        return Some(Version::AsItIs);
+        return Ok(Way::Straight);
     };
     if rest.starts_with("v2/") {
-        return Some(Version::AsItIs);
+        return Ok(Way::Straight);
     }
     if let Some(rest) = rest.strip_prefix("v1/") {
-        return Some(Version::One(format!("{base}v2/{rest}")));
+        return Ok(Way::AsV1(format!("{base}v2/{rest}")));
     }
     let path = format!("{base}v2/{rest}");
-    match wanted.map(|wanted| wanted.trim().to_ascii_lowercase()).as_deref() {
-        None | Some("" | "1" | "v1") => Some(Version::One(path)),
-        Some("2" | "v2") => Some(Version::Two(path)),
-        Some(_) => None,
-    }
-}
-
-fn wanted(headers: &HeaderMap) -> Option<&str> {
-    let mut values = ["x-api-version", "accept-version"].into_iter().filter_map(|name| headers.get(name));
-    values.next().and_then(|value| value.to_str().ok())
+    Ok(match wanted()? {
+        Version::One => Way::AsV1(path),
+        Version::Two => Way::AsV2(path),
+    })
 }
 
 /// Middleware before the routes: brings requests of v1 to the handlers of v2.
 pub async fn adapt(State(app): State<App>, mut request: Request, next: Next) -> Result<Response> {
-    let mut reading = Reading { lenient: app.ignore_unknown_fields, default_target: false };
-    let Some(version) = version(request.uri().path(), wanted(request.headers())) else {
-        return Err(ApiError::bad_request("X-API-VERSION, Accept-Version: must be v1 or v2"));
+    let uri = request.uri();
+    let way = way(uri.path(), || app.versioning.of(request.headers(), uri.query()))?;
+    let reading = match &way {
+        Way::AsV1(_) => Reading { lenient: true, is_v1: true },
+        Way::Straight | Way::AsV2(_) => Reading { lenient: app.ignore_unknown_fields, is_v1: false },
     };
-    let path = match &version {
-        Version::AsItIs => None,
-        Version::One(path) | Version::Two(path) => Some(path),
-    };
-    if let Some(path) = path {
-        *request.uri_mut() = with_path(request.uri(), path)?;
-    }
-    if let Version::One(path) = &version {
-        reading.lenient = true;
-        reading.default_target =
-            ["users", "users/migrations"].map(|end| format!("{CUSTOMER}v2/{end}")).contains(path);
+    if let Way::AsV1(path) | Way::AsV2(path) = &way {
+        *request.uri_mut() = with_path(uri, path, &app.versioning)?;
     }
     request.extensions_mut().insert(reading);
-    let Version::One(successor) = version else { return Ok(next.run(request).await) };
-    let mut response = ALL_KEYS.scope((), next.run(request)).await;
+    let Way::AsV1(successor) = way else { return Ok(next.run(request).await) };
+    let mut response = reading.answer(next.run(request)).await;
     mark(response.headers_mut(), &successor);
     Ok(response)
 }
 
-fn with_path(uri: &Uri, path: &str) -> Result<Uri> {
-    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+fn with_path(uri: &Uri, path: &str, versioning: &Versioning) -> Result<Uri> {
+    let query = uri.query().map(|query| format!("?{}", versioning.strip(query))).unwrap_or_default();
     format!("{path}{query}").parse().map_err(|_| ApiError::bad_request("The path is not a valid one"))
 }
 
@@ -129,17 +137,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions() {
-        let one = |path: &str| Some(Version::One(path.to_owned()));
-        assert_eq!(version("/dmf/api/users", None), one("/dmf/api/v2/users"));
-        assert_eq!(version("/dmf/api/v1/users", Some("v2")), one("/dmf/api/v2/users"));
-        assert_eq!(version("/dmf/admin/api/sources", Some("V1")), one("/dmf/admin/api/v2/sources"));
-        assert_eq!(version("/dmf/api/users/v2/x", None), one("/dmf/api/v2/users/v2/x"));
-        let two = Some(Version::Two("/dmf/api/v2/users".to_owned()));
-        assert_eq!(version("/dmf/api/users", Some("2")), two);
-        assert_eq!(version("/dmf/api/users", Some("v3")), None);
+    fn paths() {
+        let find = |path: &str, wanted| way(path, || Ok(wanted)).unwrap();
+        let one = |path: &str| Way::AsV1(path.to_owned());
+        assert_eq!(find("/dmf/api/users", Version::One), one("/dmf/api/v2/users"));
+        assert_eq!(find("/dmf/api/v1/users", Version::Two), one("/dmf/api/v2/users"));
+        assert_eq!(find("/dmf/admin/api/sources", Version::One), one("/dmf/admin/api/v2/sources"));
+        assert_eq!(find("/dmf/api/users/v2/x", Version::One), one("/dmf/api/v2/users/v2/x"));
+        assert_eq!(find("/dmf/api/users", Version::Two), Way::AsV2("/dmf/api/v2/users".to_owned()));
         for path in ["/dmf/api/v2/users", "/dmf/admin/api/v2/sources", "/health", "/dmf", "/dmf/api"] {
-            assert_eq!(version(path, Some("v1")), Some(Version::AsItIs), "{path}");
+            assert_eq!(find(path, Version::One), Way::Straight, "{path}");
         }
     }
 }

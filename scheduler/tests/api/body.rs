@@ -1,6 +1,10 @@
 //! Bodies that are no JSON object.
 
-use axum::{body::Body, http::header};
+use axum::{
+    body::{Body, Bytes},
+    http::header,
+};
+use futures::{StreamExt as _, stream};
 use serde_json::{Value, json};
 
 use crate::support::{ADMIN, Answer, Api, request};
@@ -95,4 +99,26 @@ async fn an_error_stays_small_whatever_is_wrong() {
     let answer = post(&api, JSON, json!({ "x".repeat(1_000_000): 1 }).to_string()).await;
     assert_eq!(answer.errors(400).len(), 2);
     assert!(answer.text.len() < 1000);
+}
+
+/// A beginning, and never an end.
+fn endless(text: &'static str) -> Body {
+    let begun = stream::iter([Ok(Bytes::from_static(text.as_bytes()))]);
+    Body::from_stream(begun.chain(stream::pending::<Result<_, &str>>()))
+}
+
+#[tokio::test]
+async fn a_body_that_comes_too_slowly_is_given_up_and_leaves_no_trace() {
+    let api = Api::start().await;
+    let answer = post(&api, JSON, endless("{\"name\": ")).await;
+    assert_eq!(answer.errors(408), ["The body did not come to its end in time"]);
+    let audit = api.admin("GET", "/audit", Value::Null).await.expect(200);
+    assert_eq!(audit, json!({ "entries": [] }));
+}
+
+#[tokio::test]
+async fn credentials_are_checked_before_a_body_is_read() {
+    let api = Api::start().await;
+    let call = request("POST", "/dmf/admin/api/v2/targets").header(header::CONTENT_TYPE, JSON);
+    api.send(call.body(endless("{")).unwrap()).await.errors(401);
 }

@@ -191,6 +191,62 @@ async fn csv_is_read_with_the_names_of_its_first_line() {
 }
 
 #[tokio::test]
+async fn a_stray_quote_costs_one_line_and_an_open_one_its_own() {
+    let api = Api::start().await;
+    api.furnish().await;
+    let line = |uid: &str, email: &str| format!("{uid},PRE_SYNC,t-{uid},default,imap.host.1,{email},TRUE\n");
+    let body = format!(
+        "sourceUid,phase,targetUid,target,sourcehost,email,priority\n{}{}{}{}",
+        line("a", "x\"y"),
+        line("b", "\"x"),
+        line("c", "y"),
+        line("d", "\"z\""),
+    );
+    let results = results(&send(&api, "", "text/csv", body).await);
+    let errors: Vec<_> = results.iter().map(|result| result["errors"][0].as_str().unwrap_or("")).collect();
+    assert_eq!(statuses(&results), ["REFUSED", "REFUSED", "CREATED", "CREATED"]);
+    assert_eq!(
+        errors[..2],
+        [
+            "the line is no CSV: a quote stands in a field that does not begin with one",
+            "the line opens a quote that is not closed at the end of a field",
+        ]
+    );
+    let record = api.customer("GET", "/users/c/migrations/latest", Value::Null).await.expect(200);
+    assert_eq!(record["priority"], true);
+}
+
+#[tokio::test]
+async fn a_file_without_names_of_columns_is_not_begun_and_not_repeated() {
+    let api = Api::start().await;
+    api.furnish().await;
+    let body = "alice,PRE_SYNC,hunter2\nbob,PRE_SYNC,hunter2\n";
+    let answer = send(&api, "", "text/csv", body).await;
+    assert_eq!(
+        results(&answer),
+        [
+            json!({ "error": "the first line must hold the names of columns: column 1 is no field of a submit, column 2 is \
+            no field of a submit, column 3 is no field of a submit, sourceUid is missing, phase is missing; what \
+            follows was not read, send it again" })
+        ]
+    );
+    // The columns that there are: what a submit reads.
+    let known = api.customer("POST", "/users/migrations", json!({ "~": 1 })).await.errors(400);
+    let known =
+        known.last().unwrap().strip_prefix("~: unknown field, there are: ").unwrap().replace(", ", ",");
+    let all = format!("\u{feff}{known}\n");
+    assert_eq!(send(&api, "", "text/csv", all).await.text, "");
+}
+
+#[tokio::test]
+async fn a_byte_order_mark_is_passed_over() {
+    let api = Api::start().await;
+    api.furnish().await;
+    let results = results(&send(&api, "", NDJSON, format!("\u{feff}{}", first("a"))).await);
+    assert_eq!(statuses(&results), ["CREATED"]);
+}
+
+#[tokio::test]
 async fn what_is_no_bulk_is_refused_at_once() {
     let api = Api::start().await;
     api.furnish().await;
@@ -226,8 +282,11 @@ async fn a_slow_client_hears_of_what_it_has_sent() {
     let line = tokio::time::timeout(PATIENCE, results.next()).await.unwrap().unwrap().unwrap();
     let line: Value = serde_json::from_slice(&line).unwrap();
     assert_eq!((&line["sourceUid"], &line["status"]), (&json!("a"), &json!("CREATED")));
-    // It hangs up; then nothing more comes of it.
+    // It hangs up; then nothing more comes of it, but the audit log knows what it did.
     drop(results);
+    let audit = api.admin("GET", "/audit?actor=source:CustomerX", Value::Null).await.expect(200);
+    let figures = json!({ "dryRun": false, "created": 1, "forced": 0, "existing": 0, "refused": 0 });
+    assert_eq!(audit["entries"][0]["fields"], figures);
 }
 
 #[tokio::test]

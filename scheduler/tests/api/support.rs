@@ -106,6 +106,7 @@ impl Api {
             admin: settings.admin.map(Into::into),
             api_key_header: settings.api_key_header,
             ignore_unknown_fields: settings.ignore_unknown_fields,
+            versioning: settings.versioning.into(),
             limits: RateLimits::new(settings.rate_limits).into(),
             trusted_proxies: settings.trusted_proxies.into(),
             relay: std::sync::Arc::default(),

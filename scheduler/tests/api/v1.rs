@@ -109,3 +109,68 @@ async fn v2_ignores_unknown_fields_where_it_is_told_to() {
     assert_eq!(created["name"], "west");
     api.admin("GET", "/audit?colour=red", Value::Null).await.expect(200);
 }
+
+#[tokio::test]
+async fn a_user_of_v1_stays_on_its_target_whatever_is_given() {
+    let api = Api::start().await;
+    api.furnish().await;
+    api.admin("POST", "/targets", json!({ "name": "west" })).await.expect(201);
+    let submit = json!({
+        "sourceUid": "alice", "targetUid": "new", "target": "west", "sourcehost": "imap.host.1", "phase": "PRE_SYNC",
+    });
+    customer(&api, "POST", "/users/migrations", submit).await.expect(201);
+    let target =
+        async || customer(&api, "GET", "/users/alice", Value::Null).await.expect(200)["target"].clone();
+    assert_eq!(target().await, "default");
+    customer(&api, "PUT", "/users/alice/migrations/close/latest/as/ABORTED", Value::Null).await.expect(200);
+    customer(&api, "PUT", "/users/alice", json!({ "target": "west" })).await.expect(200);
+    customer(&api, "PUT", "/users/alice", json!({ "target": "west", "targetUid": "newer" }))
+        .await
+        .expect(200);
+    assert_eq!(target().await, "default");
+    let user =
+        json!({ "sourceUid": "bob", "targetUid": "bob", "target": "none", "sourcehost": "imap.host.1" });
+    assert_eq!(customer(&api, "POST", "/users", user).await.expect(201)["target"], "default");
+}
+
+#[tokio::test]
+async fn a_bulk_of_v1_reads_and_answers_as_v1() {
+    let api = Api::start().await;
+    api.furnish().await;
+    let lines = [
+        json!({ "sourceUid": "a", "targetUid": "a", "sourcehost": "imap.host.1", "phase": "PRE_SYNC", "colour": 1 }),
+        json!({ "sourceUid": "b", "phase": "PRE_SYNC" }),
+    ];
+    let call = request("POST", "/dmf/api/users/migrations/bulk").header(KEY_HEADER, KEY);
+    let call = call.header(header::CONTENT_TYPE, "application/x-ndjson");
+    let answer = api.send(call.body(format!("{}\n{}", lines[0], lines[1]).into()).unwrap()).await;
+    let results: Vec<Value> = answer.text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let created =
+        json!({ "line": 1, "sourceUid": "a", "status": "CREATED", "id": results[0]["id"], "errors": null });
+    assert_eq!(results[0], created);
+    assert_eq!((&results[1]["status"], &results[1]["id"]), (&json!("REFUSED"), &Value::Null));
+    let columns = "sourceUid,phase,targetUid,sourcehost,colour\nc,PRE_SYNC,c,imap.host.1,red\n";
+    let call = request("POST", "/dmf/api/users/migrations/bulk").header(KEY_HEADER, KEY);
+    let call = call.header(header::CONTENT_TYPE, "text/csv").body(columns.into());
+    assert!(api.send(call.unwrap()).await.text.contains("CREATED"));
+}
+
+#[tokio::test]
+async fn the_version_is_asked_where_the_settings_say() {
+    let more = "micronaut.router.versioning: {default-version: v2, header.names: X-V, parameter: {enabled: true, names: v}}\n";
+    let api = Api::start_with(more).await;
+    api.furnish().await;
+    api.submit("alice").await;
+    for (name, value, query, is_v1) in [
+        ("x-none", "", "", false),
+        ("x-api-version", "v1", "", false),
+        ("x-v", "v1", "", true),
+        ("x-none", "", "?v=1", true),
+        ("x-v", "2", "?v=1", false),
+    ] {
+        let call =
+            request("GET", &format!("/dmf/api/users{query}")).header(KEY_HEADER, KEY).header(name, value);
+        let answer = api.send(with_json(call, &Value::Null)).await;
+        assert_eq!(answer.expect(200)["users"][0].get("email").is_some(), is_v1, "{name}: {value} {query}");
+    }
+}

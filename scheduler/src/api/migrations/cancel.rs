@@ -28,5 +28,6 @@ pub async fn cancel(
     };
     tracing::info!(migration = %id, "cancelled by request");
     app.relay.notify_one();
-    Ok((StatusCode::ACCEPTED, super::show(&app, &source, user.id, id).await?))
+    let shown = super::show(&app, &source, user.id, id).await.map_err(ApiError::after_change)?;
+    Ok((StatusCode::ACCEPTED, shown))
 }

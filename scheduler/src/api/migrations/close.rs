@@ -34,5 +34,5 @@ pub async fn close(
     };
     tracing::info!(migration = %id, status = status.as_str(), "closed by request");
     app.relay.notify_one();
-    super::show(&app, &source, user.id, id).await
+    super::show(&app, &source, user.id, id).await.map_err(ApiError::after_change)
 }

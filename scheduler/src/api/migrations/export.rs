@@ -9,8 +9,9 @@ use dmf_shared::{
     domain::ids::JournalId,
     store::{self, RecordFilter, Source},
 };
-use futures::stream;
+use futures::{TryFutureExt as _, stream};
 use serde_json::Value;
+use tracing::{Instrument as _, Span};
 
 use crate::{
     api::{csv, query::MAX_LIMIT, record::record},
@@ -51,9 +52,11 @@ enum Next {
 /// All records that the filter lets through, newest first, below `before`. When the database fails on the
 /// way the answer is cut off, so that nobody takes it for the whole.
 pub fn csv(app: App, source: Source, filter: RecordFilter, before: Option<JournalId>) -> Response {
+    // The request's: the stream lives on when the handler is done.
+    let span = Span::current();
     let pages = stream::try_unfold(Next::Header(before), move |next| {
         let (app, source, filter) = (app.clone(), source.clone(), filter.clone());
-        async move {
+        let page = async move {
             let (mut text, before) = match next {
                 Next::Header(before) => (csv::record(COLUMNS), before),
                 Next::Page(before) => (String::new(), Some(before)),
@@ -68,7 +71,11 @@ pub fn csv(app: App, source: Source, filter: RecordFilter, before: Option<Journa
                 _ => Next::End,
             };
             Ok(Some((Bytes::from(text), next)))
-        }
+        };
+        page.inspect_err(|error| {
+            tracing::warn!(error = error as &dyn std::error::Error, "an export was cut off");
+        })
+        .instrument(span.clone())
     });
     let headers = [
         (header::CONTENT_TYPE, "text/csv; charset=utf-8; header=present"),

@@ -35,5 +35,5 @@ pub async fn prioritize(
     };
     tracing::info!(migration = %id, priority, "priority changed by request");
     app.relay.notify_one();
-    super::show(&app, &source, user.id, id).await
+    super::show(&app, &source, user.id, id).await.map_err(ApiError::after_change)
 }

@@ -9,7 +9,11 @@ use serde_json::Value;
 
 use super::given::{self, Places};
 use crate::{
-    api::{auth::Customer, error::Result, json::JsonBody},
+    api::{
+        auth::Customer,
+        error::{ApiError, Result},
+        json::JsonBody,
+    },
     app::App,
 };
 
@@ -24,6 +28,6 @@ pub async fn create(
     let user = given::read(&app, &source, &mut Places::default(), source_uid.as_deref(), &mut fields).await?;
     let source_uid = fields.finish(|| source_uid)?;
     app.store.create_user(&source, &source_uid, &user).await.map_err(super::refused)?;
-    let shown = super::show(&app, &source, &source_uid).await?;
+    let shown = super::show(&app, &source, &source_uid).await.map_err(ApiError::after_change)?;
     Ok((StatusCode::CREATED, super::location(&super::path_of(&source_uid)), Json(shown)))
 }

@@ -5,7 +5,13 @@ use serde_json::Value;
 
 use super::given::{self, Places};
 use crate::{
-    api::{auth::Customer, error::Result, fields::Given, json::JsonBody, path::Path},
+    api::{
+        auth::Customer,
+        error::{ApiError, Result},
+        fields::Given,
+        json::JsonBody,
+        path::Path,
+    },
     app::App,
 };
 
@@ -24,5 +30,5 @@ pub async fn update(
     let change = given::read(&app, &source, &mut Places::default(), Some(&source_uid), &mut fields).await?;
     let change = fields.finish(|| Some(change))?;
     app.store.update_user(&source, &source_uid, &change, force).await.map_err(super::refused)?;
-    Ok(Json(super::show(&app, &source, &source_uid).await?))
+    Ok(Json(super::show(&app, &source, &source_uid).await.map_err(ApiError::after_change)?))
 }

@@ -5,7 +5,10 @@ use dmf_shared::store::BackendState;
 use serde_json::Value;
 
 use crate::{
-    api::{error::Result, path::Path},
+    api::{
+        error::{ApiError, Result},
+        path::Path,
+    },
     app::App,
 };
 
@@ -38,5 +41,5 @@ async fn order(app: &App, target: &str, name: &str, wanted: BackendState) -> Res
     app.store.set_wanted_state(backend.id, wanted).await?;
     tracing::info!(target, name, wanted = wanted.as_str(), "backend ordered");
     app.relay.notify_one();
-    super::show(app, target, name).await
+    super::show(app, target, name).await.map_err(ApiError::after_change)
 }

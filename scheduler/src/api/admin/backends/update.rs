@@ -5,7 +5,11 @@ use dmf_shared::store::BackendState;
 use serde_json::Value;
 
 use crate::{
-    api::{error::Result, json::JsonBody, path::Path},
+    api::{
+        error::{ApiError, Result},
+        json::JsonBody,
+        path::Path,
+    },
     app::App,
 };
 
@@ -31,5 +35,5 @@ pub async fn update(
     app.store.configure_backend(backend.id, initial_state, max_threads).await?;
     tracing::info!(target, name, "backend configured");
     app.relay.notify_one();
-    super::show(&app, &target, &name).await
+    super::show(&app, &target, &name).await.map_err(ApiError::after_change)
 }

@@ -31,8 +31,8 @@ pub async fn create(
         }
     })?;
     app.relay.notify_one();
-    let created = super::show(&app, &source, &new.name).await?;
-    warnings.extend(shared_address(&app, &source, &new.name).await?);
+    let created = super::show(&app, &source, &new.name).await.map_err(ApiError::after_change)?;
+    warnings.extend(shared_address(&app, &source, &new.name).await.map_err(ApiError::after_change)?);
     Ok((StatusCode::CREATED, Json(super::with_warnings(created, &warnings))))
 }
 

@@ -5,7 +5,10 @@ use serde_json::Value;
 
 use super::super::sources;
 use crate::{
-    api::{error::Result, path::Path},
+    api::{
+        error::{ApiError, Result},
+        path::Path,
+    },
     app::App,
 };
 
@@ -31,5 +34,5 @@ async fn set(app: &App, source: &str, host: &str, paused: bool) -> Result<Json<V
     app.store.pause_sourcehost(found.host.id, paused).await?;
     tracing::info!(source = %source.name, host, paused, "source host ordered");
     app.relay.notify_one();
-    Ok(Json(super::show(app, &source, host).await?))
+    Ok(Json(super::show(app, &source, host).await.map_err(ApiError::after_change)?))
 }

@@ -31,7 +31,7 @@ pub async fn update(
     }
     tracing::info!(source = %source.name, host, "source host changed");
     app.relay.notify_one();
-    let shown = super::show(&app, &source, &host).await?;
+    let shown = super::show(&app, &source, &host).await.map_err(ApiError::after_change)?;
     Ok(Json(super::with_warnings(shown, &warnings)))
 }
 

@@ -4,7 +4,10 @@ use axum::{Json, extract::State};
 use serde_json::Value;
 
 use crate::{
-    api::{error::Result, path::Path},
+    api::{
+        error::{ApiError, Result},
+        path::Path,
+    },
     app::App,
 };
 
@@ -23,5 +26,5 @@ async fn set(app: &App, name: &str, paused: bool) -> Result<Json<Value>> {
     app.store.pause_source(source.id, paused).await?;
     tracing::info!(source = %source.name, paused, "source ordered");
     app.relay.notify_one();
-    super::show(app, name).await
+    super::show(app, name).await.map_err(ApiError::after_change)
 }

@@ -6,7 +6,12 @@ use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
 use crate::{
-    api::{error::Result, fields::Given, json::JsonBody, path::Path},
+    api::{
+        error::{ApiError, Result},
+        fields::Given,
+        json::JsonBody,
+        path::Path,
+    },
     app::App,
 };
 
@@ -30,7 +35,7 @@ pub async fn update(
     let hash = key.as_ref().map(|key| crypto::hash_api_key(key.expose_secret()));
     app.store.update_source(source.id, hash, rate_limit).await.map_err(super::conflict)?;
     tracing::info!(source = %source.name, rotated = key.is_some(), ?rate_limit, "source changed");
-    let Json(mut shown) = super::show(&app, &name).await?;
+    let Json(mut shown) = super::show(&app, &name).await.map_err(ApiError::after_change)?;
     if let Some(key) = key {
         shown["apiKey"] = json!(key.expose_secret());
     }

@@ -6,8 +6,41 @@ use serde_json::{Map, Value};
 use crate::api::{
     csv,
     error::{ApiError, Result},
-    fields::Fields,
 };
+
+/// The columns that a file may have: the fields of a submit.
+const COLUMNS: [&str; 15] = [
+    "sourceUid",
+    "phase",
+    "priority",
+    "notBefore",
+    "force",
+    "targetUid",
+    "target",
+    "sourcehost",
+    "sourceport",
+    "email",
+    "password",
+    "container",
+    "imapcOptions",
+    "useImapcSsl",
+    "excludeFolders",
+];
+/// The columns without which no line can be a submit.
+const REQUIRED: [&str; 2] = ["sourceUid", "phase"];
+
+/// What a line is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Read {
+    /// The names of the columns.
+    Columns,
+    /// The fields of a submit.
+    Fields(Map<String, Value>),
+    /// No submit.
+    Refused(String),
+    /// No line of column names: nothing that follows can be read.
+    Stop(String),
+}
 
 /// How the input is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,52 +71,71 @@ impl Format {
         matches!(self, Self::Csv(_))
     }
 
-    /// The fields of a line, or what is wrong with it; none for the line that names the columns.
-    pub(super) fn read(&mut self, line: &[u8]) -> Option<Result<Fields, String>> {
+    /// What a line is; with `lenient`, columns that are no field are passed over.
+    pub(super) fn read(&mut self, line: &[u8], lenient: bool) -> Read {
         match self {
-            Self::Ndjson => Some(read_json(line)),
-            Self::Csv(Some(columns)) => Some(read_csv(columns, line)),
-            Self::Csv(columns) => {
-                let text = std::str::from_utf8(line).map(|text| text.trim_start_matches('\u{feff}'));
-                match text.map(csv::parse) {
-                    Ok(Ok(names)) => {
-                        *columns = Some(names.iter().map(|name| name.trim().to_owned()).collect());
-                        None
-                    }
-                    Ok(Err(malformed)) => {
-                        Some(Err(format!("the line of column names is no CSV: {malformed}")))
-                    }
-                    Err(_) => Some(Err("the line of column names is no UTF-8".to_owned())),
+            Self::Ndjson => read_json(line).map_or_else(Read::Refused, Read::Fields),
+            Self::Csv(Some(columns)) => read_csv(columns, line).map_or_else(Read::Refused, Read::Fields),
+            Self::Csv(columns) => match read_columns(line, lenient) {
+                Ok(names) => {
+                    *columns = Some(names);
+                    Read::Columns
                 }
-            }
+                Err(error) => Read::Stop(format!("the first line must hold the names of columns: {error}")),
+            },
         }
+    }
+
+    /// Whether the next line names the columns.
+    pub(super) const fn awaits_columns(&self) -> bool {
+        matches!(self, Self::Csv(None))
     }
 }
 
-fn read_json(line: &[u8]) -> Result<Fields, String> {
+/// The names in the first line. What stands there instead is not repeated: it may be a user's password.
+fn read_columns(line: &[u8], lenient: bool) -> Result<Vec<String>, String> {
+    let text = std::str::from_utf8(line).map_err(|_| "it is no UTF-8".to_owned())?;
+    let names = csv::parse(text).map_err(|malformed| format!("it is no CSV: {malformed}"))?;
+    let names: Vec<String> = names.into_iter().map(|name| name.trim().to_owned()).collect();
+    let mut errors = Vec::new();
+    for (index, name) in names.iter().enumerate() {
+        if !COLUMNS.contains(&&name[..]) {
+            if !lenient {
+                errors.push(format!("column {} is no field of a submit", index + 1));
+            }
+        } else if names[..index].contains(name) {
+            errors.push(format!("column {} names a field that an earlier one names", index + 1));
+        }
+    }
+    errors.truncate(20);
+    let missing = REQUIRED.iter().filter(|field| !names.iter().any(|name| name == *field));
+    errors.extend(missing.map(|field| format!("{field} is missing")));
+    if errors.is_empty() { Ok(names) } else { Err(errors.join(", ")) }
+}
+
+fn read_json(line: &[u8]) -> Result<Map<String, Value>, String> {
     match serde_json::from_slice(line) {
-        Ok(Value::Object(object)) => Ok(Fields::new(object)),
+        Ok(Value::Object(object)) => Ok(object),
         Ok(_) => Err("the line must be a JSON object".to_owned()),
         // serde's own text could repeat a part of the line, and so a password.
         Err(error) => Err(format!("the line is not valid JSON: error at column {}", error.column())),
     }
 }
 
-fn read_csv(columns: &[String], line: &[u8]) -> Result<Fields, String> {
+fn read_csv(columns: &[String], line: &[u8]) -> Result<Map<String, Value>, String> {
     let text = std::str::from_utf8(line).map_err(|_| "the line is no UTF-8".to_owned())?;
     let cells = csv::parse(text).map_err(|malformed| format!("the line is no CSV: {malformed}"))?;
     if cells.len() != columns.len() {
         return Err(format!("the line has {} fields and not {}", cells.len(), columns.len()));
     }
     let given = columns.iter().zip(cells).filter(|(_, cell)| !cell.is_empty());
-    let object: Map<_, _> = given.map(|(column, cell)| (column.clone(), value(column, cell))).collect();
-    Ok(Fields::new(object))
+    Ok(given.map(|(column, cell)| (column.clone(), value(column, cell))).collect())
 }
 
 /// A cell as the value that its field takes; a list of several is a JSON array.
 fn value(column: &str, cell: String) -> Value {
     let parsed = match column {
-        "priority" | "force" => cell.parse().ok().map(Value::Bool),
+        "priority" | "force" => cell.to_ascii_lowercase().parse().ok().map(Value::Bool),
         "sourceport" => cell.parse::<u16>().ok().map(Value::from),
         "imapcOptions" | "excludeFolders" if cell.starts_with('[') => serde_json::from_str(&cell).ok(),
         _ => None,
@@ -108,10 +160,32 @@ mod tests {
     #[test]
     fn cells_become_values() {
         assert_eq!(value("priority", "true".into()), Value::Bool(true));
+        assert_eq!(value("force", "FALSE".into()), Value::Bool(false));
         assert_eq!(value("priority", "yes".into()), "yes");
         assert_eq!(value("sourceport", "143".into()), 143);
         assert_eq!(value("excludeFolders", "[\"a\",\"b\"]".into()), serde_json::json!(["a", "b"]));
         assert_eq!(value("excludeFolders", "Trash".into()), "Trash");
         assert_eq!(value("targetUid", "12".into()), "12");
+    }
+
+    #[test]
+    fn the_first_line_names_fields_and_is_not_repeated() {
+        let columns = |line: &str, lenient| Format::Csv(None).read(line.as_bytes(), lenient);
+        assert_eq!(columns("phase, sourceUid ,password", false), Read::Columns);
+        let first = "the first line must hold the names of columns";
+        for (line, error) in [
+            (
+                "alice,PRE_SYNC,hunter2",
+                "column 1 is no field of a submit, column 2 is no field of a submit, column 3 is no field of a submit, sourceUid is missing, phase is missing",
+            ),
+            ("sourceUid,phase,phase", "column 3 names a field that an earlier one names"),
+            ("sourceUid,phase,,Target", "column 3 is no field of a submit, column 4 is no field of a submit"),
+            ("sourceUid,\"phase", "it is no CSV: a quote is not closed"),
+        ] {
+            assert_eq!(columns(line, false), Read::Stop(format!("{first}: {error}")));
+        }
+        assert_eq!(columns("sourceUid,phase,colour", true), Read::Columns);
+        let stopped = Read::Stop(format!("{first}: sourceUid is missing, phase is missing"));
+        assert_eq!(columns("alice,PRE_SYNC", true), stopped);
     }
 }

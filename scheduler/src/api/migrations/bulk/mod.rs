@@ -3,6 +3,7 @@
 mod batch;
 mod format;
 mod lines;
+mod quotes;
 
 use std::time::Duration;
 
@@ -16,11 +17,12 @@ use dmf_shared::store::Source;
 use futures::{StreamExt as _, stream};
 use serde_json::json;
 use tokio::time::timeout;
+use tracing::{Instrument as _, Span};
 
 use self::{
     batch::{Batch, Entry, Totals},
-    format::Format,
-    lines::{LINE_LIMIT, Line, Lines},
+    format::{Format, Read},
+    lines::{Line, Lines},
 };
 use super::submit;
 use crate::{
@@ -28,8 +30,10 @@ use crate::{
         audit::{Audited, Note},
         auth::Customer,
         error::{ApiError, Result},
+        fields::Fields,
         query::Query,
         users::given::Places,
+        v1::Reading,
     },
     app::App,
 };
@@ -48,6 +52,7 @@ pub async fn bulk(
     State(app): State<App>,
     Customer(source): Customer,
     Audited(audited): Audited,
+    reading: Reading,
     headers: HeaderMap,
     Query(mut query): Query,
     body: Body,
@@ -66,9 +71,12 @@ pub async fn bulk(
         totals: Totals::default(),
         stage: Stage::Reading,
         audited,
+        reading,
+        span: Span::current(),
     };
     let results = stream::unfold(bulk, |mut bulk| async move {
-        let chunk = bulk.next_chunk().await?;
+        let span = bulk.span.clone();
+        let chunk = bulk.reading.answer(bulk.next_chunk()).instrument(span).await?;
         Some((Ok::<_, std::convert::Infallible>(Bytes::from(chunk)), bulk))
     });
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(results)).into_response())
@@ -95,6 +103,18 @@ struct Bulk {
     totals: Totals,
     stage: Stage,
     audited: Note,
+    reading: Reading,
+    /// The request's: the stream lives on when the handler is done.
+    span: Span,
+}
+
+impl Drop for Bulk {
+    fn drop(&mut self) {
+        if self.stage != Stage::Stopped {
+            let _entered = self.span.enter();
+            self.log("the client of a bulk submit is gone");
+        }
+    }
 }
 
 impl Bulk {
@@ -116,7 +136,10 @@ impl Bulk {
         let error = match timeout(DEADLINE, submit).await {
             Ok(Ok(answers)) => {
                 self.app.relay.notify_one();
-                return Some(batch.answered(answers, &mut self.totals));
+                let text = batch.answered(answers, &mut self.totals);
+                // Now, since the client may be gone before the end.
+                self.tell().await;
+                return Some(text);
             }
             Ok(Err(error)) => ApiError::from(error),
             Err(_) => ApiError::unavailable(),
@@ -135,9 +158,19 @@ impl Bulk {
 
     async fn report(&mut self) {
         self.stage = Stage::Stopped;
+        self.log("bulk submit ended");
+        self.tell().await;
+    }
+
+    fn log(&self, what: &str) {
         let Totals { created, forced, existing, refused } = self.totals;
         let source = &self.source.name;
-        tracing::info!(%source, dry_run = self.dry_run, created, forced, existing, refused, "bulk submit ended");
+        tracing::info!(%source, dry_run = self.dry_run, created, forced, existing, refused, "{what}");
+    }
+
+    /// Notes in the audit log what was done so far.
+    async fn tell(&mut self) {
+        let Totals { created, forced, existing, refused } = self.totals;
         let figures = json!({
             "dryRun": self.dry_run, "created": created, "forced": forced, "existing": existing, "refused": refused,
         });
@@ -181,22 +214,25 @@ impl Bulk {
         Ok(true)
     }
 
-    /// Reads a line; none for the line that names the columns. Fails when the database does.
+    /// Reads a line; none for the line that names the columns. Fails when that one is none, or the database
+    /// does.
     async fn read(&mut self, places: &mut Places, line: Line) -> Result<Option<Entry>, String> {
-        let number = line.number;
-        let Some(bytes) = line.bytes else {
-            let errors = vec![format!("the line must not exceed {} KiB", LINE_LIMIT / 1024)];
-            let submission = Err(errors);
-            return Ok(Some(Entry { line: number, bytes: 0, source_uid: None, submission }));
+        let refused = |bytes: usize, error: String| {
+            Ok(Some(Entry { line: line.number, bytes, source_uid: None, submission: Err(vec![error]) }))
         };
-        let fields = match self.format.read(&bytes) {
-            None => return Ok(None),
-            Some(Ok(fields)) => fields.lenient(self.app.ignore_unknown_fields),
-            Some(Err(error)) => {
-                let submission = Err(vec![error]);
-                return Ok(Some(Entry { line: number, bytes: bytes.len(), source_uid: None, submission }));
-            }
+        let bytes = match line.bytes {
+            Ok(bytes) => bytes,
+            Err(uncut) if self.format.awaits_columns() => return Err(uncut.to_string()),
+            Err(uncut) => return refused(0, uncut.to_string()),
         };
+        let mut object = match self.format.read(&bytes, self.reading.lenient) {
+            Read::Columns => return Ok(None),
+            Read::Fields(object) => object,
+            Read::Refused(error) => return refused(bytes.len(), error),
+            Read::Stop(error) => return Err(error),
+        };
+        self.reading.complete(&mut object);
+        let fields = Fields::new(object).lenient(self.reading.lenient);
         let source_uid = fields.peek("sourceUid").map(str::to_owned);
         let read = timeout(DEADLINE, submit::read(&self.app, &self.source, places, fields)).await;
         let submission = match read.unwrap_or_else(|_| Err(ApiError::unavailable())) {
@@ -204,6 +240,6 @@ impl Bulk {
             Err(error) if error.is_client_fault() => Err(error.errors().to_vec()),
             Err(error) => return Err(error.errors().join(", ")),
         };
-        Ok(Some(Entry { line: number, bytes: bytes.len(), source_uid, submission }))
+        Ok(Some(Entry { line: line.number, bytes: bytes.len(), source_uid, submission }))
     }
 }
