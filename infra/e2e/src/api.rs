@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use reqwest::{Client, Method, RequestBuilder};
+use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::Value;
 
 use crate::settings::{ADMIN, ADMIN_PASSWORD};
@@ -85,6 +85,22 @@ impl Api {
             .await
     }
 
+    /// Submits many migrations in one request, and returns the lines of its answer.
+    pub async fn bulk(&self, key: &str, bodies: &[Value]) -> Result<Vec<Value>> {
+        let lines: String = bodies.iter().flat_map(|body| [body.to_string(), "\n".to_owned()]).collect();
+        let path = format!("{CUSTOMER_API}/users/migrations/bulk");
+        let response = self
+            .respond(&Method::POST, &path, |request| {
+                let request = request.header(KEY_HEADER, key);
+                request.header("Content-Type", "application/x-ndjson").body(lines.clone())
+            })
+            .await?;
+        let status = response.status().as_u16();
+        let text = response.text().await?;
+        ensure!(status == 200, "a bulk submit was answered {status} {text}");
+        text.lines().map(|line| serde_json::from_str(line).with_context(|| line.to_owned())).collect()
+    }
+
     /// A request without credentials, the path as it is.
     pub async fn anonymous(&self, path: &str) -> Result<Answer> {
         self.send(Method::GET, path, None, |request| request).await
@@ -97,23 +113,32 @@ impl Api {
         body: Option<&Value>,
         sign: impl Fn(RequestBuilder) -> RequestBuilder,
     ) -> Result<Answer> {
+        let sign = |request| match body {
+            Some(body) => sign(request).json(body),
+            None => sign(request),
+        };
+        let response = self.respond(&method, path, sign).await?;
+        let status = response.status().as_u16();
+        let text = response.text().await.with_context(|| format!("{method} {path}"))?;
+        let body = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).context(text)? };
+        Ok(Answer { status, body })
+    }
+
+    /// The answer of the first scheduler in turn that can be reached.
+    async fn respond(
+        &self,
+        method: &Method,
+        path: &str,
+        make: impl Fn(RequestBuilder) -> RequestBuilder,
+    ) -> Result<Response> {
         let first = self.turn.fetch_add(1, Ordering::Relaxed);
         let count = self.schedulers.len();
         for tried in 1..=count {
             let url = format!("{}{path}", self.schedulers[(first + tried) % count]);
-            let mut request = sign(self.http.request(method.clone(), &url));
-            if let Some(body) = body {
-                request = request.json(body);
+            match make(self.http.request(method.clone(), &url)).send().await {
+                Err(error) if error.is_connect() && tried < count => {}
+                sent => return sent.with_context(|| format!("{method} {path}")),
             }
-            let response = match request.send().await {
-                Err(error) if error.is_connect() && tried < count => continue,
-                sent => sent.with_context(|| format!("{method} {path}"))?,
-            };
-            let status = response.status().as_u16();
-            let text = response.text().await.with_context(|| format!("{method} {path}"))?;
-            let body =
-                if text.is_empty() { Value::Null } else { serde_json::from_str(&text).context(text)? };
-            return Ok(Answer { status, body });
         }
         anyhow::bail!("{method} {path}: this fleet has no scheduler")
     }

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use dmf_lab::Lab;
+use dmf_lab::{Lab, Persistence};
 
 use crate::binaries::Binaries;
 use crate::faults::StoreLinks;
@@ -18,6 +18,7 @@ pub struct Builder {
     options: WorkerOptions,
     lease: Option<LeaseSecs>,
     is_isolated: bool,
+    redis: Persistence,
     extra: String,
 }
 
@@ -31,6 +32,7 @@ impl Default for Builder {
             options,
             lease: None,
             is_isolated: false,
+            redis: Persistence::None,
             extra: String::new(),
         }
     }
@@ -73,6 +75,12 @@ impl Builder {
         self
     }
 
+    /// What Redis keeps over a restart; nothing unless told.
+    pub fn redis(mut self, persistence: Persistence) -> Self {
+        self.redis = persistence;
+        self
+    }
+
     /// Puts a proxy before each store for every process alone, see [`Fleet::links`].
     pub fn isolated(mut self) -> Self {
         self.is_isolated = true;
@@ -104,8 +112,8 @@ impl Builder {
 
     /// Starts the fleet and waits until all of it serves.
     pub async fn start(self, binaries: &Binaries) -> Result<Fleet> {
-        let lab =
-            Lab::builder().mariadb().redis().source(SOURCE).target(dmf_lab::Storage::Mdbox).start().await?;
+        let lab = Lab::builder().mariadb().redis_with(self.redis).source(SOURCE);
+        let lab = lab.target(dmf_lab::Storage::Mdbox).start().await?;
         let links = if self.is_isolated { self.open_links(&lab).await? } else { BTreeMap::new() };
         let parts = Parts {
             schedulers: self.schedulers,

@@ -1,4 +1,3 @@
-use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -10,6 +9,8 @@ use anyhow::{Context as _, Result, anyhow};
 use dmf_lab::{Lab, poll_until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+
+use crate::settings::write_private;
 
 /// Longest time for what should happen at once.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -32,6 +33,17 @@ impl Daemon {
     pub(crate) fn new(lab: Arc<Lab>, name: &str, program: PathBuf, settings: PathBuf) -> Self {
         let log = settings.with_extension("log");
         Self { name: name.into(), program, settings, log, child: Mutex::default(), lab }
+    }
+
+    /// One more process with the name and the lines of this one and a state directory of its own, as on another
+    /// machine. Not started.
+    pub(crate) fn twin(&self) -> Result<Self> {
+        let name = format!("{}-twin", self.name);
+        let settings = fs::read_to_string(&self.settings)?;
+        let settings = settings.replace(&format!("{}.state", self.name), &format!("{name}.state"));
+        let path = self.settings.with_file_name(format!("{name}.yml"));
+        write_private(&path, settings.as_bytes())?;
+        Ok(Self::new(Arc::clone(&self.lab), &name, self.program.clone(), path))
     }
 
     /// The name, such as `worker-1`.
@@ -139,15 +151,14 @@ impl Daemon {
 
     /// The last lines of its log, for the report of a failure.
     pub(crate) fn log_tail(&self) -> String {
+        format!("---- {}, the end of its log\n{}\n", self.name, self.last_lines(LOG_LINES))
+    }
+
+    /// At most so many of the last lines of its log.
+    pub(crate) fn last_lines(&self, count: usize) -> String {
         let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
-        let from = lines.len().saturating_sub(LOG_LINES);
-        let mut text = format!("---- {} ({} lines before these)\n", self.name, from);
-        for line in &lines[from..] {
-            // Writing to a String can't fail.
-            let _ = writeln!(text, "{line}");
-        }
-        text
+        lines[lines.len().saturating_sub(count)..].join("\n")
     }
 
     fn status(&self) -> Result<Option<ExitStatus>> {

@@ -52,4 +52,4 @@ pub use mariadb::MariaDb;
 pub use poll::poll_until;
 pub use ports::Port;
 pub use proxy::{Event, EventKind, Proxy};
-pub use redis::{Persistence, Redis};
+pub use redis::{DiskCopy, Persistence, Redis};

@@ -1,3 +1,5 @@
+use std::fs;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::error::{Doing as _, Result};
@@ -5,7 +7,8 @@ use crate::home::Home;
 use crate::ports::Port;
 use crate::probe::Probe;
 use crate::programs;
-use crate::server::{Recipe, Server};
+use crate::server::{Recipe, Server, empty};
+use crate::template;
 
 /// What a Redis server keeps over a restart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -22,16 +25,23 @@ pub enum Persistence {
 pub struct Redis {
     pub(crate) server: Server,
     pub(crate) port: Port,
+    data: PathBuf,
+    persistence: Persistence,
 }
+
+/// What a Redis server had on its disk at a moment. Lies beside the server's data until the lab goes.
+#[derive(Debug)]
+pub struct DiskCopy(PathBuf);
 
 impl Redis {
     pub(crate) async fn launch(home: Arc<Home>, persistence: Persistence) -> Result<Self> {
         let dir = home.path().join("redis");
-        std::fs::create_dir(&dir).doing(|| format!("create {}", dir.display()))?;
+        let data = dir.join("data");
+        fs::create_dir_all(&data).doing(|| format!("create {}", data.display()))?;
         let program = programs::REDIS_SERVER.locate()?;
         let append_only = if persistence == Persistence::AppendOnly { "yes" } else { "no" };
         let (server, port) = Server::launch_on_free_port(&home, |port| {
-            let (port_text, dir_text) = (port.to_string(), dir.display().to_string());
+            let (port_text, dir_text) = (port.to_string(), data.display().to_string());
             let settings = [
                 ["--port", &port_text],
                 ["--bind", "127.0.0.1"],
@@ -53,7 +63,30 @@ impl Redis {
             })
         })
         .await?;
-        Ok(Self { server, port })
+        Ok(Self { server, port, data, persistence })
+    }
+
+    /// Copies what a start would load: the append-only file as it is, or what the last `SAVE` wrote. Done while
+    /// nothing is written, or the copy may end within a command, which a start cuts off.
+    pub fn copy_disk(&self) -> Result<DiskCopy> {
+        let copies = self.data.with_file_name("copies");
+        fs::create_dir_all(&copies).doing(|| format!("create {}", copies.display()))?;
+        let number = fs::read_dir(&copies).doing(|| format!("list {}", copies.display()))?.count();
+        let copy = copies.join(number.to_string());
+        template::copy(&self.data, &copy)?;
+        Ok(DiskCopy(copy))
+    }
+
+    /// Starts the stopped server with an old copy of its disk, as after a failover to a replica that lagged behind,
+    /// or a restored backup. One that keeps nothing over a restart forgets the copy with the next one.
+    pub async fn start_with(&self, old: &DiskCopy) -> Result<()> {
+        fs::remove_dir_all(&self.data).doing(|| format!("remove {}", self.data.display()))?;
+        template::copy(&old.0, &self.data)?;
+        self.server.start().await?;
+        if self.persistence == Persistence::None {
+            empty(&self.data).doing(|| format!("empty {}", self.data.display()))?;
+        }
+        Ok(())
     }
 
     /// `redis://127.0.0.1:port/`.

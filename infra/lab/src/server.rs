@@ -245,7 +245,8 @@ pub(crate) fn tail(output: &[u8]) -> String {
     String::from_utf8_lossy(&output[from..]).trim().to_owned()
 }
 
-fn empty(dir: &Path) -> std::io::Result<()> {
+/// Removes all that is in a directory.
+pub(crate) fn empty(dir: &Path) -> std::io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {

@@ -1,26 +1,35 @@
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use nix::sys::signal::Signal;
-use reqwest::Method;
+use dmf_lab::{DiskCopy, Persistence};
+use sqlx::MySqlConnection;
+use tempfile::TempDir;
 
 use super::Plan;
-use super::schedule::{Event, Fault, Process, Store};
+use super::fault::{Fault, Process, Store};
+use super::machine::Frozen;
+use super::operator::Order;
+use super::promises::Promises;
 use crate::binaries::Binaries;
 use crate::customer::Customer;
 use crate::daemon::Daemon;
-use crate::faults::{Books, Children, Keys, StoreLinks, Witness};
+use crate::faults::{Books, Children, HookLog, Keys, StoreLinks, Violation, Witness};
 use crate::fleet::Fleet;
 use crate::host::SourceHost;
 use crate::settings::LeaseSecs;
 
 /// Migrations that each worker runs at a time.
 const THREADS: u32 = 4;
+/// How long a worker waits for what runs after SIGTERM.
+const GRACE_SECS: u32 = 3;
 /// Each round trip to a source takes so long, so that a sync is worth breaking: some seconds.
 const LATENCY: Duration = Duration::from_millis(60);
 /// Limits of the source hosts, in turn.
 const LIMITS: [usize; 3] = [1, 2, 3];
+/// The highest limit that an order sets.
+pub(super) const HIGHEST_LIMIT: usize = 3;
 
 /// Everything that a campaign breaks and looks at.
 #[derive(Debug)]
@@ -32,17 +41,40 @@ pub(super) struct Field {
     pub(super) keys: Keys,
     pub(super) children: Children,
     pub(super) witness: Witness,
+    pub(super) hooks: HookLog,
+    /// One for each worker.
+    pub(super) twins: Vec<Daemon>,
+    /// Until when a daemon may end by itself.
+    excused: Mutex<BTreeMap<String, Instant>>,
+    /// Process ids of daemons that got a SIGTERM.
+    terminated: Mutex<BTreeMap<String, i32>>,
+    promises: Mutex<Promises>,
+    owed: Mutex<Vec<Order>>,
+    guests: Mutex<Vec<(String, SourceHost)>>,
+    frozen: Mutex<Vec<Frozen>>,
+    locks: Mutex<Vec<(Fault, MySqlConnection)>>,
+    disks: Mutex<Vec<DiskCopy>>,
     /// What was seen besides, and must not be.
-    odd: Mutex<Vec<String>>,
+    odd: Mutex<Vec<Violation>>,
+    _hook_dir: TempDir,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Field {
     pub(super) async fn prepare(plan: &Plan, binaries: &Binaries) -> Result<Self> {
+        let hook_dir = tempfile::tempdir()?;
+        let hooks = HookLog::create(hook_dir.path())?;
         let fleet = Fleet::builder()
             .schedulers(plan.schedulers)
             .workers(plan.workers)
             .threads(THREADS)
+            .grace_secs(GRACE_SECS)
             .lease(LeaseSecs::FAST)
+            .worker_settings(&hooks.settings())
+            .redis(plan.persistence())
             .isolated()
             .start(binaries)
             .await?;
@@ -58,7 +90,18 @@ impl Field {
             keys: Keys::open(fleet.lab())?,
             children: Children::of(fleet.lab()),
             witness: Witness::start(fleet.lab(), books.clone()),
+            hooks,
+            twins: fleet.workers().iter().map(Daemon::twin).collect::<Result<_>>()?,
+            excused: Mutex::default(),
+            terminated: Mutex::default(),
+            promises: Mutex::default(),
+            owed: Mutex::default(),
+            guests: Mutex::default(),
+            frozen: Mutex::default(),
+            locks: Mutex::default(),
+            disks: Mutex::default(),
             odd: Mutex::default(),
+            _hook_dir: hook_dir,
             fleet,
             customer,
             hosts,
@@ -67,83 +110,66 @@ impl Field {
     }
 
     /// Notes what must not be.
-    pub(super) fn note(&self, what: String) {
-        println!("        NOTED: {what}");
-        self.odd.lock().unwrap_or_else(PoisonError::into_inner).push(what);
+    pub(super) fn note(&self, what: Violation) {
+        println!("        NOTED: {}", what.text);
+        lock(&self.odd).push(what);
     }
 
-    pub(super) fn noted(&self) -> Vec<String> {
-        self.odd.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(super) fn noted(&self) -> Vec<Violation> {
+        lock(&self.odd).clone()
     }
 
-    /// Lets a fault begin or end.
-    pub(super) async fn apply(&self, event: Event, users: &[String]) -> Result<()> {
-        let lab = self.fleet.lab();
-        match (event.fault, event.begins) {
-            (Fault::Kill(process), true) => {
-                // It may be dead by an earlier fault.
-                if self.daemon(process).pid().is_some() {
-                    self.restart_if_ended(self.daemon(process)).await?;
-                    self.daemon(process).kill().await?;
-                }
-            }
-            (Fault::Kill(process), false) => self.daemon(process).start()?,
-            (Fault::Freeze(process), true) => self.daemon(process).pause(),
-            (Fault::Freeze(process), false) => self.daemon(process).resume(),
-            (Fault::Cut(process, store), true) => self.line(process, store).cut().await?,
-            (Fault::Stall(process, store), true) => self.line(process, store).stall(true),
-            (Fault::Cut(process, store) | Fault::Stall(process, store), false) => {
-                self.line(process, store).heal().await?;
-            }
-            (Fault::CutBoth(process), true) => self.links(process).cut().await?,
-            (Fault::CutBoth(process), false) => self.links(process).heal().await?,
-            (Fault::KillStore(Store::MariaDb), true) => lab.mariadb().kill().await?,
-            (Fault::KillStore(Store::MariaDb), false) => lab.mariadb().start().await?,
-            (Fault::KillStore(Store::Redis), true) => lab.redis().kill().await?,
-            (Fault::KillStore(Store::Redis), false) => lab.redis().start().await?,
-            (Fault::FreezeStore(Store::MariaDb), true) => lab.mariadb().pause(),
-            (Fault::FreezeStore(Store::MariaDb), false) => lab.mariadb().resume(),
-            (Fault::FreezeStore(Store::Redis), true) => lab.redis().pause(),
-            (Fault::FreezeStore(Store::Redis), false) => lab.redis().resume(),
-            // A Redis that is away has nothing to forget.
-            (Fault::Flush, _) => drop(self.keys.flush_all().await),
-            (Fault::CutSource(host), true) => self.hosts[host].proxy.cut().await?,
-            (Fault::StallSource(host), true) => self.hosts[host].proxy.stall(true),
-            (Fault::CutSource(host) | Fault::StallSource(host), false) => self.heal_source(host).await?,
-            (Fault::KillGuard(number), _) => self.kill_nth(number, true),
-            (Fault::KillChild(number), _) => self.kill_nth(number, false),
-            (Fault::Cancel(number), _) => {
-                self.order(Method::POST, &users[number % users.len()], "latest/cancel").await;
-            }
-            (Fault::Close(number), _) => {
-                self.order(Method::PUT, &users[number % users.len()], "close/latest/as/ABORTED").await;
-            }
+    pub(super) fn promises(&self) -> MutexGuard<'_, Promises> {
+        lock(&self.promises)
+    }
+
+    pub(super) fn owed(&self) -> MutexGuard<'_, Vec<Order>> {
+        lock(&self.owed)
+    }
+
+    pub(super) fn guests(&self) -> MutexGuard<'_, Vec<(String, SourceHost)>> {
+        lock(&self.guests)
+    }
+
+    pub(super) fn frozen(&self) -> MutexGuard<'_, Vec<Frozen>> {
+        lock(&self.frozen)
+    }
+
+    pub(super) fn locks(&self) -> MutexGuard<'_, Vec<(Fault, MySqlConnection)>> {
+        lock(&self.locks)
+    }
+
+    pub(super) fn disks(&self) -> MutexGuard<'_, Vec<DiskCopy>> {
+        lock(&self.disks)
+    }
+
+    /// From now on, for so long, a daemon may end by itself.
+    pub(super) fn excuse(&self, daemon: &Daemon, time: Duration) {
+        let (mut excused, until) = (lock(&self.excused), Instant::now() + time);
+        let known = excused.entry(daemon.name().to_owned()).or_insert(until);
+        *known = until.max(*known);
+    }
+
+    /// Asks a daemon to end.
+    pub(super) fn terminate(&self, daemon: &Daemon) {
+        if let Some(pid) = daemon.pid() {
+            lock(&self.terminated).insert(daemon.name().to_owned(), pid);
+            daemon.terminate();
         }
-        Ok(())
     }
 
-    /// Ends all faults, whatever has begun.
-    pub(super) async fn heal(&self) -> Result<()> {
-        let lab = self.fleet.lab();
-        lab.mariadb().resume();
-        lab.redis().resume();
-        lab.mariadb().start().await?;
-        lab.redis().start().await?;
-        for host in 0..self.hosts.len() {
-            self.heal_source(host).await?;
-        }
-        for daemon in self.daemons() {
-            self.fleet.links(daemon).heal().await?;
-            daemon.resume();
-            daemon.start()?;
-        }
-        Ok(())
+    /// Whether the process that was asked last is there still.
+    pub(super) fn is_ending(&self, daemon: &Daemon) -> bool {
+        daemon.pid().is_some() && daemon.pid() == lock(&self.terminated).get(daemon.name()).copied()
     }
 
-    async fn heal_source(&self, host: usize) -> Result<()> {
-        self.hosts[host].proxy.heal().await?;
-        self.hosts[host].proxy.set_latency(LATENCY);
-        Ok(())
+    /// It may not any more.
+    pub(super) fn excuse_no_more(&self, daemon: &Daemon) {
+        lock(&self.excused).remove(daemon.name());
+    }
+
+    fn is_excused(&self, daemon: &Daemon) -> bool {
+        lock(&self.excused).get(daemon.name()).is_some_and(|until| *until > Instant::now())
     }
 
     /// No process may end by itself, whatever breaks around it. One that did is started again.
@@ -154,49 +180,55 @@ impl Field {
         Ok(())
     }
 
-    pub(super) fn daemons(&self) -> impl Iterator<Item = &Daemon> {
-        self.fleet.schedulers().iter().chain(self.fleet.workers())
-    }
-
-    async fn restart_if_ended(&self, daemon: &Daemon) -> Result<()> {
-        // Without an id it was killed by us and waits for its start.
+    pub(super) async fn restart_if_ended(&self, daemon: &Daemon) -> Result<()> {
+        // Without an id it was ended by us and waits for its start.
         if daemon.pid().is_some() && !daemon.is_running() {
             let status = daemon.wait().await?;
-            self.note(format!("{} ended by itself with {status}", daemon.name()));
+            if !self.is_excused(daemon) {
+                let text = format!(
+                    "{} ended by itself with {status}; its last lines:\n{}",
+                    daemon.name(),
+                    daemon.last_lines(12)
+                );
+                self.note(Violation::general(text));
+            }
             daemon.start()?;
         }
         Ok(())
     }
 
-    fn daemon(&self, process: Process) -> &Daemon {
+    pub(super) fn daemons(&self) -> impl Iterator<Item = &Daemon> {
+        self.fleet.schedulers().iter().chain(self.fleet.workers())
+    }
+
+    pub(super) fn daemon(&self, process: Process) -> &Daemon {
         match process {
             Process::Scheduler(number) => &self.fleet.schedulers()[number],
             Process::Worker(number) => &self.fleet.workers()[number],
         }
     }
 
-    fn links(&self, process: Process) -> &StoreLinks {
+    pub(super) fn links(&self, process: Process) -> &StoreLinks {
         self.fleet.links(self.daemon(process))
     }
 
-    fn line(&self, process: Process, store: Store) -> &dmf_lab::Proxy {
+    pub(super) fn line(&self, process: Process, store: Store) -> &dmf_lab::Proxy {
         match store {
             Store::MariaDb => &self.links(process).mariadb,
             Store::Redis => &self.links(process).redis,
         }
     }
 
-    fn kill_nth(&self, number: usize, guard: bool) {
-        let recorded: Vec<_> = self.children.recorded().into_iter().collect();
-        if let Some(child) = recorded.get(number % recorded.len().max(1)) {
-            let process = if guard { child.guard } else { child.child };
-            process.signal(Signal::SIGKILL);
-        }
+    pub(super) async fn heal_source(&self, host: usize) -> Result<()> {
+        self.hosts[host].proxy.heal().await?;
+        self.hosts[host].proxy.set_latency(LATENCY);
+        Ok(())
     }
+}
 
-    /// What an operator asks for while things are broken; the answer may be anything.
-    async fn order(&self, method: Method, user: &str, order: &str) {
-        let path = format!("/users/{user}/migrations/{order}");
-        drop(self.customer.request(method, &path, None).await);
+impl Plan {
+    /// Every second seed has a Redis that forgets nothing over a restart.
+    pub(super) const fn persistence(&self) -> Persistence {
+        if self.seed.is_multiple_of(2) { Persistence::None } else { Persistence::AppendOnly }
     }
 }

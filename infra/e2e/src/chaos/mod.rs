@@ -1,9 +1,16 @@
 //! What `dmf-chaos` does: a fleet under load while processes, stores and lines break by a seeded schedule, and at
 //! the end the proof that nothing was lost and nothing done twice.
 
+mod breakage;
 mod campaign;
+mod evidence;
+mod fault;
 mod field;
 mod load;
+mod locks;
+mod machine;
+mod operator;
+mod promises;
 mod report;
 mod schedule;
 mod verdict;
@@ -39,7 +46,7 @@ pub struct Plan {
 
 /// Breaks processes, stores and lines of a fleet under load, by a schedule that follows from the seed. Ends with
 /// exit code 0 only if every migration ended once, all mail is where it belongs, no limit was passed, no two syncs
-/// of a user met, and nothing is left behind.
+/// of a user met, nothing cancelled ran again, nobody stayed locked out, and nothing is left behind.
 #[derive(Debug, Parser)]
 #[command(name = "dmf-chaos", version)]
 struct Options {

@@ -2,7 +2,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use dmf_lab::Persistence;
+
 use super::Plan;
+use super::evidence::Evidence;
 use super::schedule::Event;
 use super::verdict::Facts;
 
@@ -12,7 +15,7 @@ pub struct Report {
     plan: Plan,
     faults: BTreeMap<&'static str, usize>,
     facts: Facts,
-    violations: Vec<String>,
+    violations: Vec<Evidence>,
     broken: Duration,
     healing: Duration,
 }
@@ -22,7 +25,7 @@ impl Report {
         plan: Plan,
         events: &[Event],
         facts: Facts,
-        violations: Vec<String>,
+        violations: Vec<Evidence>,
         broken: Duration,
         healing: Duration,
     ) -> Self {
@@ -36,11 +39,6 @@ impl Report {
     /// Whether nothing was wrong.
     pub fn has_passed(&self) -> bool {
         self.violations.is_empty()
-    }
-
-    /// Everything that was wrong.
-    pub fn violations(&self) -> &[String] {
-        &self.violations
     }
 
     /// The report as a document.
@@ -61,36 +59,52 @@ impl Report {
             text,
             "`infra/chaos --minutes {minutes} --seed {seed} --users {users} --hosts {hosts} --workers {workers} --schedulers {schedulers}`\n"
         )?;
+        let redis = match self.plan.persistence() {
+            Persistence::None => "kept nothing",
+            Persistence::AppendOnly => "kept everything, in an append-only file,",
+        };
         writeln!(
             text,
-            "Things broke for {broken} s; after another {healing} s all was at rest and looked at.\n"
+            "Things broke for {broken} s; after another {healing} s all was at rest and looked at. Redis {redis} over its restarts.\n"
         )?;
-        writeln!(text, "| fault | times |\n|---|---:|")?;
+        writeln!(text, "| fault or order | times |\n|---|---:|")?;
         for (kind, times) in &self.faults {
             writeln!(text, "| {kind} | {times} |")?;
         }
-        let facts = &self.facts;
-        let rows: usize = facts.rows.values().sum();
-        writeln!(text, "\n| what | number |\n|---|---:|\n| migrations | {rows} |")?;
-        for (status, count) in &facts.rows {
-            writeln!(text, "| of them {status} | {count} |")?;
-        }
-        writeln!(text, "| submits that were answered | {} |", facts.answered)?;
-        writeln!(text, "| losses of workers recorded | {} |", facts.losses)?;
-        writeln!(text, "| connections to source hosts | {} |", facts.connections)?;
-        writeln!(text, "| times that the queue was repaired | {} |", facts.drifts)?;
-        writeln!(text, "| looks at MariaDB from outside | {} |", facts.looks)?;
-        writeln!(text, "| users whose mailboxes were compared | {} |", facts.compared)?;
+        self.write_facts(text)?;
         writeln!(text, "\n## What must not be\n")?;
         if self.violations.is_empty() {
             return writeln!(
                 text,
-                "Nothing of it was seen: each migration ended once, all mail equals what the sources hold, no source host saw more connections than its limit, no two syncs of a user met, and nothing is left in Redis, in MariaDB's leases or in the process table."
+                "Nothing of it was seen: each migration ended once, all mail equals what the sources hold, message by message, no source host saw more connections than its limit, no two syncs of a user met, nothing cancelled ran again, nobody stayed locked out, and nothing is left in Redis, in MariaDB's leases or in the process table."
             );
         }
-        for violation in &self.violations {
-            writeln!(text, "- {}", violation.replace('\n', "\n  "))?;
+        for (number, Evidence { violation, exhibits }) in (1..).zip(&self.violations) {
+            writeln!(text, "{number}. {}\n", violation.text.replace('\n', "\n   "))?;
+            if !exhibits.is_empty() {
+                writeln!(text, "```text\n{exhibits}```\n")?;
+            }
         }
         Ok(())
+    }
+
+    fn write_facts(&self, text: &mut String) -> std::fmt::Result {
+        let facts = &self.facts;
+        let rows: usize = facts.rows.values().sum();
+        writeln!(text, "\n| what | number |\n|---|---:|\n| migrations | {rows} |")?;
+        for (end, count) in &facts.rows {
+            writeln!(text, "| of them {end} | {count} |")?;
+        }
+        for (what, count) in &facts.answered {
+            writeln!(text, "| {what} that were answered | {count} |")?;
+        }
+        for (word, count) in &facts.hooks {
+            writeln!(text, "| {word} commands run | {count} |")?;
+        }
+        writeln!(text, "| losses of workers recorded | {} |", facts.losses)?;
+        writeln!(text, "| connections to source hosts | {} |", facts.connections)?;
+        writeln!(text, "| times that the queue was repaired | {} |", facts.drifts)?;
+        writeln!(text, "| looks at MariaDB from outside | {} |", facts.looks)?;
+        writeln!(text, "| users whose messages were compared | {} |", facts.compared)
     }
 }

@@ -4,58 +4,12 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use super::Plan;
+use super::fault::{Fault, Process, Store};
 
 /// Between the beginnings of two faults, in milliseconds.
 const INTERVAL_MS: std::ops::Range<u64> = 200..2_000;
-/// How long a fault lasts, in milliseconds: leases live 4 s, and are reaped after 6 s.
-const LASTING_MS: std::ops::Range<u64> = 200..10_000;
-
-/// A scheduler or worker, counted from 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Process {
-    Scheduler(usize),
-    Worker(usize),
-}
-
-/// A store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Store {
-    MariaDb,
-    Redis,
-}
-
-/// What breaks, and for how long: what ends it follows from what it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
-    /// SIGKILL, and a start.
-    Kill(Process),
-    /// SIGSTOP, and SIGCONT.
-    Freeze(Process),
-    /// Its connections to a store are reset, new ones are refused.
-    Cut(Process, Store),
-    /// Whatever it sends to a store vanishes.
-    Stall(Process, Store),
-    /// Both stores at once.
-    CutBoth(Process),
-    /// SIGKILL of a store, and a start; Redis comes back empty.
-    KillStore(Store),
-    /// SIGSTOP of a store, and SIGCONT.
-    FreezeStore(Store),
-    /// Redis forgets everything.
-    Flush,
-    /// Connections of a source host are reset, new ones refused.
-    CutSource(usize),
-    /// A source host does not answer.
-    StallSource(usize),
-    /// SIGKILL of the n-th guard.
-    KillGuard(usize),
-    /// SIGKILL of the n-th child.
-    KillChild(usize),
-    /// An operator cancels the n-th user's migration.
-    Cancel(usize),
-    /// An operator closes the n-th user's migration.
-    Close(usize),
-}
+/// A number that is taken modulo what there is.
+const ANY: usize = 10_000;
 
 /// A fault begins or ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,8 +31,8 @@ pub(super) fn draw(plan: &Plan) -> Vec<Event> {
         }
         let fault = draw_fault(&mut rng, plan);
         events.push(Event { at, fault, begins: true });
-        if fault.lasts() {
-            let end = (at + Duration::from_millis(rng.u64(LASTING_MS))).min(plan.time);
+        if let Some(lasting) = fault.lasting_ms() {
+            let end = (at + Duration::from_millis(rng.u64(lasting))).min(plan.time);
             events.push(Event { at: end, fault, begins: false });
         }
     }
@@ -87,67 +41,87 @@ pub(super) fn draw(plan: &Plan) -> Vec<Event> {
 }
 
 fn draw_fault(rng: &mut Rng, plan: &Plan) -> Fault {
-    let process = |rng: &mut Rng| {
-        // Workers hold leases: they are what is to be broken most.
-        if rng.u8(..4) > 0 {
-            Process::Worker(rng.usize(..plan.workers))
-        } else {
-            Process::Scheduler(rng.usize(..plan.schedulers))
-        }
-    };
-    let store = |rng: &mut Rng| if rng.bool() { Store::MariaDb } else { Store::Redis };
-    let host = |rng: &mut Rng| usize::try_from(rng.u32(..plan.hosts)).unwrap_or(0);
     match rng.u32(..100) {
-        0..16 => Fault::Kill(process(rng)),
-        16..32 => Fault::Freeze(process(rng)),
-        32..44 => Fault::Cut(process(rng), store(rng)),
-        44..52 => Fault::Stall(process(rng), store(rng)),
-        52..62 => Fault::CutBoth(process(rng)),
-        62..66 => Fault::KillStore(Store::Redis),
-        66..69 => Fault::KillStore(Store::MariaDb),
-        69..72 => Fault::FreezeStore(store(rng)),
-        72..77 => Fault::Flush,
-        77..81 => Fault::CutSource(host(rng)),
-        81..86 => Fault::StallSource(host(rng)),
-        86..89 => Fault::KillGuard(rng.usize(..64)),
-        89..92 => Fault::KillChild(rng.usize(..64)),
-        92..97 => Fault::Cancel(rng.usize(..10_000)),
-        _ => Fault::Close(rng.usize(..10_000)),
+        0..34 => draw_of_processes(rng, plan),
+        34..52 => draw_of_lines(rng, plan),
+        52..70 => draw_of_stores(rng, plan),
+        70..76 => draw_of_sources(rng, plan),
+        _ => draw_order(rng, plan),
     }
 }
 
-impl Fault {
-    fn lasts(self) -> bool {
-        !matches!(
-            self,
-            Self::Flush | Self::KillGuard(_) | Self::KillChild(_) | Self::Cancel(_) | Self::Close(_)
-        )
+fn process(rng: &mut Rng, plan: &Plan) -> Process {
+    // Workers hold leases: they are what is to be broken most.
+    if rng.u8(..4) > 0 {
+        Process::Worker(worker(rng, plan))
+    } else {
+        Process::Scheduler(rng.usize(..plan.schedulers))
     }
+}
 
-    /// Its name without whom it meets.
-    pub(super) fn kind(self) -> &'static str {
-        match self {
-            Self::Kill(Process::Worker(_)) => "SIGKILL of a worker",
-            Self::Kill(Process::Scheduler(_)) => "SIGKILL of a scheduler",
-            Self::Freeze(Process::Worker(_)) => "SIGSTOP of a worker",
-            Self::Freeze(Process::Scheduler(_)) => "SIGSTOP of a scheduler",
-            Self::Cut(_, Store::MariaDb) => "process cut off from MariaDB",
-            Self::Cut(_, Store::Redis) => "process cut off from Redis",
-            Self::Stall(_, Store::MariaDb) => "process without answers from MariaDB",
-            Self::Stall(_, Store::Redis) => "process without answers from Redis",
-            Self::CutBoth(_) => "process cut off from both",
-            Self::KillStore(Store::MariaDb) => "SIGKILL of MariaDB",
-            Self::KillStore(Store::Redis) => "Redis restarted empty",
-            Self::FreezeStore(Store::MariaDb) => "SIGSTOP of MariaDB",
-            Self::FreezeStore(Store::Redis) => "SIGSTOP of Redis",
-            Self::Flush => "FLUSHALL",
-            Self::CutSource(_) => "source host cut off",
-            Self::StallSource(_) => "source host without answers",
-            Self::KillGuard(_) => "SIGKILL of a guard",
-            Self::KillChild(_) => "SIGKILL of a child",
-            Self::Cancel(_) => "cancel",
-            Self::Close(_) => "close",
-        }
+fn worker(rng: &mut Rng, plan: &Plan) -> usize {
+    rng.usize(..plan.workers)
+}
+
+fn store(rng: &mut Rng) -> Store {
+    if rng.bool() { Store::MariaDb } else { Store::Redis }
+}
+
+fn host(rng: &mut Rng, plan: &Plan) -> usize {
+    usize::try_from(rng.u32(..plan.hosts)).unwrap_or(0)
+}
+
+fn draw_of_processes(rng: &mut Rng, plan: &Plan) -> Fault {
+    match rng.u32(..34) {
+        0..9 => Fault::Kill(process(rng, plan)),
+        9..12 => Fault::Terminate(process(rng, plan)),
+        12..21 => Fault::Freeze(process(rng, plan)),
+        21..24 => Fault::FreezeMachine(worker(rng, plan)),
+        24..27 => Fault::Twin(worker(rng, plan)),
+        27..30 => Fault::KillGuard(rng.usize(..ANY)),
+        30..32 => Fault::FreezeGuard(rng.usize(..ANY)),
+        _ => Fault::KillChild(rng.usize(..ANY)),
+    }
+}
+
+fn draw_of_lines(rng: &mut Rng, plan: &Plan) -> Fault {
+    match rng.u32(..18) {
+        0..7 => Fault::Cut(process(rng, plan), store(rng)),
+        7..12 => Fault::Stall(process(rng, plan), store(rng)),
+        _ => Fault::CutBoth(process(rng, plan)),
+    }
+}
+
+fn draw_of_stores(rng: &mut Rng, plan: &Plan) -> Fault {
+    match rng.u32(..18) {
+        0..3 => Fault::KillStore(Store::Redis),
+        3..5 => Fault::KillStore(Store::MariaDb),
+        5..7 => Fault::FreezeStore(store(rng)),
+        7..10 => Fault::Flush,
+        10..13 => Fault::OldDisk,
+        13..15 => Fault::HoldCommits,
+        15..17 => Fault::LockHost(host(rng, plan)),
+        _ => Fault::LockLease(rng.usize(..ANY)),
+    }
+}
+
+fn draw_of_sources(rng: &mut Rng, plan: &Plan) -> Fault {
+    if rng.bool() { Fault::CutSource(host(rng, plan)) } else { Fault::StallSource(host(rng, plan)) }
+}
+
+fn draw_order(rng: &mut Rng, plan: &Plan) -> Fault {
+    match rng.u32(..24) {
+        0..5 => Fault::Cancel(rng.usize(..ANY)),
+        5..8 => Fault::Close(rng.usize(..ANY)),
+        8..10 => Fault::Prioritize(rng.usize(..ANY)),
+        10..12 => Fault::DeleteUser(rng.usize(..ANY)),
+        12 => Fault::PauseSource,
+        13..15 => Fault::PauseHost(host(rng, plan)),
+        15 => Fault::PauseWorker(worker(rng, plan)),
+        16..18 => Fault::StopWorker(worker(rng, plan)),
+        18..20 => Fault::Threads(worker(rng, plan), rng.u32(1..=6)),
+        20..22 => Fault::Limit(host(rng, plan), rng.u32(1..=3)),
+        _ => Fault::Guest,
     }
 }
 
@@ -160,6 +134,8 @@ impl fmt::Display for Event {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     const PLAN: Plan =
@@ -174,8 +150,18 @@ mod tests {
     #[test]
     fn whatever_lasts_ends_in_time() {
         let events = draw(&PLAN);
-        let lasting = events.iter().filter(|event| event.begins && event.fault.lasts()).count();
+        let lasting =
+            events.iter().filter(|event| event.begins && event.fault.lasting_ms().is_some()).count();
         assert_eq!(events.iter().filter(|event| !event.begins).count(), lasting);
         assert!(events.len() > 150 && events.iter().all(|event| event.at <= PLAN.time));
+    }
+
+    #[test]
+    fn twenty_minutes_have_a_fault_of_every_kind() {
+        for seed in [1, 2, 3] {
+            let events = draw(&Plan { seed, time: Duration::from_mins(20), ..PLAN });
+            let kinds: BTreeSet<_> = events.iter().map(|event| event.fault.kind()).collect();
+            assert_eq!(kinds.len(), 38, "{kinds:?}");
+        }
     }
 }

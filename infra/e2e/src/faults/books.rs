@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use anyhow::{Context as _, Result};
 use dmf_lab::Lab;
 use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions};
@@ -19,6 +21,12 @@ pub struct Row {
     pub losses: u32,
     /// How often the sync command was run.
     pub attempt: u32,
+    /// Whether its cancel was requested and not carried out yet.
+    pub cancel_requested: bool,
+    /// Whether its pre command had started.
+    pub pre_started: bool,
+    /// Only its failure command is to run; then it gets this end state.
+    pub cleanup: Option<String>,
 }
 
 impl Row {
@@ -27,6 +35,11 @@ impl Row {
         matches!(self.status.as_str(), "SUCCESS" | "FAILURE" | "ABORTED")
     }
 }
+
+/// The columns of a [`Row`].
+const ROW: &str =
+    "SELECT j.id, u.source_uid AS user, CAST(j.status AS CHAR) AS status, j.epoch, j.losses, j.attempt,
+     j.cancel_requested, j.pre_started, CAST(j.cleanup AS CHAR) AS cleanup";
 
 /// A lease.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
@@ -87,12 +100,25 @@ impl Books {
         &self.pool
     }
 
+    /// Name of the Source.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
     /// All rows of the Source, in order of their ids.
     pub async fn rows(&self) -> Result<Vec<Row>> {
+        self.rows_where("TRUE").await
+    }
+
+    /// Rows that are open or ended within the last seconds: all that a look from time to time has to see.
+    pub(crate) async fn lively_rows(&self) -> Result<Vec<Row>> {
+        self.rows_where("j.open_user IS NOT NULL OR j.stopped > UTC_TIMESTAMP(3) - INTERVAL 20 SECOND").await
+    }
+
+    async fn rows_where(&self, condition: &str) -> Result<Vec<Row>> {
+        let source = &self.source;
         let statement = format!(
-            "SELECT j.id, u.source_uid AS user, CAST(j.status AS CHAR) AS status, j.epoch, j.losses, j.attempt
-             FROM journal{0} j JOIN users{0} u ON u.id = j.user_id ORDER BY j.id",
-            self.source
+            "{ROW} FROM journal{source} j JOIN users{source} u ON u.id = j.user_id WHERE {condition} ORDER BY j.id"
         );
         Ok(sqlx::query_as(sqlx::AssertSqlSafe(statement)).fetch_all(&self.pool).await?)
     }
@@ -130,6 +156,45 @@ impl Books {
             self.source
         );
         Ok(sqlx::query_as(sqlx::AssertSqlSafe(statement)).fetch_all(&self.pool).await?)
+    }
+
+    /// The details of every row that ended without success, by its id.
+    pub(crate) async fn details_of_unsuccessful(&self) -> Result<BTreeMap<u64, String>> {
+        let statement = format!(
+            "SELECT id, details FROM journal{} WHERE status IN ('FAILURE', 'ABORTED') AND details IS NOT NULL",
+            self.source
+        );
+        let rows: Vec<(u64, String)> =
+            sqlx::query_as(sqlx::AssertSqlSafe(statement)).fetch_all(&self.pool).await?;
+        Ok(rows.into_iter().collect())
+    }
+
+    /// Number of rows by phase and status.
+    pub(crate) async fn count_by_end(&self) -> Result<BTreeMap<String, usize>> {
+        let statement = format!(
+            "SELECT CONCAT(phase, ' ', status), COUNT(*) FROM journal{} GROUP BY phase, status",
+            self.source
+        );
+        let rows: Vec<(String, i64)> =
+            sqlx::query_as(sqlx::AssertSqlSafe(statement)).fetch_all(&self.pool).await?;
+        Ok(rows.into_iter().map(|(end, count)| (end, usize::try_from(count).unwrap_or(0))).collect())
+    }
+
+    /// A row with all that it says, for people to read.
+    pub(crate) async fn whole_row(&self, id: u64) -> Result<String> {
+        let statement = format!(
+            "SELECT CONCAT_WS(' ', j.id, u.source_uid, j.phase, j.status, CONCAT('epoch=', j.epoch),
+                 CONCAT('attempt=', j.attempt), CONCAT('losses=', j.losses), CONCAT('cancel=', j.cancel_requested),
+                 CONCAT('pre=', j.pre_started), CONCAT('post=', j.post_started), CONCAT('cleanup=', j.cleanup),
+                 CONCAT('created=', j.created), CONCAT('started=', j.started), CONCAT('stopped=', j.stopped),
+                 CONCAT('modified=', j.modified), CONCAT('not_before=', j.not_before), CONCAT('backend=', j.backend),
+                 CONCAT('details=', LEFT(j.details, 3000)))
+             FROM journal{0} j JOIN users{0} u ON u.id = j.user_id WHERE j.id = ?",
+            self.source
+        );
+        let row: Option<String> =
+            sqlx::query_scalar(sqlx::AssertSqlSafe(statement)).bind(id).fetch_optional(&self.pool).await?;
+        Ok(row.unwrap_or_else(|| format!("row {id} is not there")))
     }
 
     /// Number of entries that no relay has carried yet.

@@ -20,14 +20,39 @@ impl Process {
         Some(Self { pid, start_time: identity["start_time"].as_u64()? })
     }
 
+    /// The process that has this id now.
+    pub fn now(pid: i32) -> Option<Self> {
+        let start_time = fields(pid)?.get(19)?.parse().ok()?;
+        Some(Self { pid, start_time })
+    }
+
+    /// Its parent's id, while it lives.
+    pub fn parent(self) -> Option<i32> {
+        self.state()?;
+        fields(self.pid)?.get(1)?.parse().ok()
+    }
+
     /// Whether it lives: a zombie does not.
     pub fn lives(self) -> bool {
-        let Ok(stat) = fs::read_to_string(format!("/proc/{}/stat", self.pid)) else { return false };
-        // The name in parentheses may hold anything; the state follows it, the start time is field 22.
-        let Some((_, fields)) = stat.rsplit_once(") ") else { return false };
-        let fields: Vec<&str> = fields.split(' ').collect();
-        let started = fields.get(19).and_then(|field| field.parse().ok());
-        started == Some(self.start_time) && !matches!(fields.first(), Some(&"Z" | &"X"))
+        self.state().is_some()
+    }
+
+    /// The letter of its state in `/proc`; `None` when it is dead.
+    fn state(self) -> Option<char> {
+        let fields = fields(self.pid)?;
+        let started = fields.get(19)?.parse().ok();
+        let state = fields.first()?.chars().next()?;
+        (started == Some(self.start_time) && !matches!(state, 'Z' | 'X')).then_some(state)
+    }
+
+    /// Whether it lives and is not stopped: a stopped process does nothing, as if its machine were frozen.
+    pub fn runs(self) -> bool {
+        self.state().is_some_and(|state| !matches!(state, 'T' | 't'))
+    }
+
+    /// Its process id.
+    pub fn pid(self) -> i32 {
+        self.pid
     }
 
     /// Sends it a signal, if it lives.
@@ -37,6 +62,14 @@ impl Process {
             let _ = kill(Pid::from_raw(self.pid), signal);
         }
     }
+}
+
+/// The fields of a process's `stat` from the third one, its state: the name before it may hold anything. Number 19
+/// of them is the start time.
+fn fields(pid: i32) -> Option<Vec<String>> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(") ")?;
+    Some(fields.split(' ').map(str::to_owned).collect())
 }
 
 /// A child with its guard, as the guard has written it down.
@@ -55,6 +88,19 @@ pub struct Child {
 pub struct Children {
     fleet: PathBuf,
     lab: PathBuf,
+}
+
+impl Child {
+    /// The migration that it runs for, `<source>/<row>`.
+    pub fn migration(&self) -> &str {
+        self.name.split(' ').next().unwrap_or_default()
+    }
+
+    /// The same as the name of its Source and the id of its row.
+    pub fn source_and_row(&self) -> Option<(&str, u64)> {
+        let (source, row) = self.migration().rsplit_once('/')?;
+        Some((source, row.parse().ok()?))
+    }
 }
 
 impl Children {

@@ -1,9 +1,8 @@
 //! Guards and children that die, and the commands around a migration that its worker did not survive.
 
-use std::path::Path;
-
 use anyhow::{Result, ensure};
 use dmf_e2e::Fleet;
+use dmf_e2e::faults::HookLog;
 use nix::sys::signal::Signal;
 
 use crate::field::{Field, on_field};
@@ -45,37 +44,11 @@ async fn a_killed_child_is_recorded_or_run_again_and_nothing_is_left() -> Result
     .await
 }
 
-/// Settings of a worker whose commands write a line each into `log`.
-fn hooks(log: &Path) -> String {
-    let command = |word: &str| {
-        let script = format!("echo {word} $DMF_SOURCE_UID $DMF_EPOCH >> {}", log.display());
-        format!("{{ name: /bin/sh, arguments: ['-c', '{script}'] }}")
-    };
-    format!(
-        "dmf.worker.hooks.pre-sync:\n  pre: {}\n  post: {}\n  failure: {}\n",
-        command("pre"),
-        command("post"),
-        command("failure")
-    )
-}
-
-/// The words that the commands have written for a user, with their epochs.
-fn written(log: &Path, user: &str) -> Vec<(String, u64)> {
-    let text = std::fs::read_to_string(log).unwrap_or_default();
-    let lines = text.lines().filter_map(|line| {
-        let mut words = line.split(' ');
-        let (word, uid, epoch) = (words.next()?, words.next()?, words.next()?);
-        (uid == user).then(|| Some((word.to_owned(), epoch.parse().ok()?))).flatten()
-    });
-    lines.collect()
-}
-
 #[tokio::test]
 async fn a_migration_given_up_after_its_pre_command_gets_its_failure_command() -> Result<()> {
     let dir = tempfile::tempdir()?;
-    open_to_all(dir.path())?;
-    let log = dir.path().join("log");
-    on_field(Fleet::builder().worker_settings(&hooks(&log)), 1, async |field| {
+    let log = HookLog::create(dir.path())?;
+    on_field(Fleet::builder().worker_settings(&log.settings()), 1, async |field| {
         field.submit_stalled(&["one"]).await?;
         for _ in 1..=3 {
             field.wait_for_row("one", "SYNC").await?;
@@ -92,9 +65,8 @@ async fn a_migration_given_up_after_its_pre_command_gets_its_failure_command() -
 #[tokio::test]
 async fn a_migration_cancelled_after_its_pre_command_gets_its_failure_command() -> Result<()> {
     let dir = tempfile::tempdir()?;
-    open_to_all(dir.path())?;
-    let log = dir.path().join("log");
-    on_field(Fleet::builder().worker_settings(&hooks(&log)), 1, async |field| {
+    let log = HookLog::create(dir.path())?;
+    on_field(Fleet::builder().worker_settings(&log.settings()), 1, async |field| {
         field.submit_stalled(&["one"]).await?;
         field.worker(1).pause();
         ensure!(field.cancel("one").await? == 202, "the cancel was refused");
@@ -106,19 +78,13 @@ async fn a_migration_cancelled_after_its_pre_command_gets_its_failure_command() 
 }
 
 /// The failure command ran once, last, in a lease after those that were lost; nothing else ran with it.
-async fn expect_cleaned_up(field: &Field<'_>, log: &Path, status: &str, leases: usize) -> Result<()> {
+async fn expect_cleaned_up(field: &Field<'_>, log: &HookLog, status: &str, leases: usize) -> Result<()> {
     let row = field.books.row("one").await?;
     ensure!(row.status == status, "{row:?}");
-    let written = written(log, "one");
-    let words: Vec<&str> = written.iter().map(|(word, _)| word.as_str()).collect();
+    let written = log.runs_of("one");
+    let words: Vec<&str> = written.iter().map(|run| run.word.as_str()).collect();
     let wanted: Vec<&str> = std::iter::repeat_n("pre", leases).chain(["failure"]).collect();
     ensure!(words == wanted, "the commands wrote {written:?}");
-    ensure!(written.windows(2).all(|pair| pair[0].1 < pair[1].1), "one lease had two: {written:?}");
+    ensure!(written.windows(2).all(|pair| pair[0].epoch < pair[1].epoch), "one lease had two: {written:?}");
     Ok(())
-}
-
-/// The commands run as the mail user.
-fn open_to_all(dir: &Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    Ok(std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o777))?)
 }
