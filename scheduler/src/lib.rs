@@ -3,6 +3,7 @@
 
 pub mod api;
 pub mod app;
+pub mod duty;
 pub mod health;
 pub mod reaper;
 pub mod rebuild;

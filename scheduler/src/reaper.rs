@@ -2,8 +2,9 @@
 //! transaction decides who reaps.
 //!
 //! No store's clock is asked. A lease is reaped when this process has itself watched its beat stand
-//! still in MariaDB *and* in Redis for [`Settings::silence`]. Only time between two successful looks
-//! counts: while a store is away, or while this process was frozen, nothing was watched.
+//! still in MariaDB *and* in Redis for [`Settings::silence`], and for longer where its worker lets children
+//! live for longer. Only time between two successful looks counts, from the end of the one to the beginning of
+//! the other: while a store is away, or while this process was frozen, nothing was watched.
 
 use std::{
     collections::HashMap,
@@ -14,11 +15,13 @@ use std::{
 use dmf_shared::{
     domain::ids::{Epoch, JobId, SourceId},
     queue::{self, HeldSlot, Life, Queue},
-    store::{self, LeaseBeat, Reaped, Source, Store},
+    store::{self, LeaseBeat, Reaped, ServerLife, Source, Store},
 };
 use futures::{StreamExt as _, stream};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+
+use crate::duty::{TookTooLong, in_time};
 
 /// Leases that are reaped at a time.
 const AT_A_TIME: usize = 4;
@@ -32,6 +35,9 @@ pub struct Settings {
     pub poll: Duration,
     /// How long a lease must be seen silent.
     pub silence: Duration,
+    /// Time between two heartbeats of a worker: it is added to the deadline of one that was given another than
+    /// this scheduler.
+    pub heartbeat: Duration,
     /// A migration that was lost so often is a FAILURE.
     pub max_losses: u32,
 }
@@ -43,6 +49,8 @@ enum Error {
     Store(#[from] store::Error),
     #[error("the queue can't be watched")]
     Queue(#[from] queue::Error),
+    #[error(transparent)]
+    Late(#[from] TookTooLong),
 }
 
 /// What both stores showed of a lease at one look.
@@ -60,10 +68,26 @@ struct Watched {
     silent: Duration,
 }
 
+/// Which lives of the stores were watched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Lives {
+    database: ServerLife,
+    queue: Life,
+}
+
+/// One look at both stores.
+#[derive(Debug)]
+struct Look {
+    lives: Lives,
+    leases: Vec<LeaseBeat>,
+    /// What the queue knows of each of them.
+    slots: Vec<Option<HeldSlot>>,
+}
+
 /// What was watched of all leases.
 #[derive(Debug, Default)]
 struct Watch {
-    life: Option<Life>,
+    lives: Option<Lives>,
     leases: HashMap<JobId, Watched>,
 }
 
@@ -73,29 +97,22 @@ impl Watch {
         self.leases.clear();
     }
 
-    /// Takes a look that came `passed` after the one before it, and gives the leases that were silent
-    /// for `silence`.
-    fn look(
-        &mut self,
-        life: Life,
-        leases: &[LeaseBeat],
-        slots: &[Option<HeldSlot>],
-        passed: Duration,
-        silence: Duration,
-    ) -> Vec<LeaseBeat> {
-        if self.life.as_ref() != Some(&life) {
+    /// Adds a look that came `passed` after the one before it, and gives the leases that were silent for too
+    /// long.
+    fn add(&mut self, look: &Look, passed: Duration, settings: &Settings) -> Vec<LeaseBeat> {
+        if self.lives.as_ref() != Some(&look.lives) {
             self.restart();
-            self.life = Some(life);
+            self.lives = Some(look.lives.clone());
         }
         let mut before = std::mem::take(&mut self.leases);
         let mut silent = Vec::new();
-        for (lease, slot) in leases.iter().zip(slots) {
+        for (lease, slot) in look.leases.iter().zip(&look.slots) {
             let signs = Signs { epoch: lease.epoch, beat: lease.beat, slot: *slot };
             let watched = match before.remove(&lease.job) {
                 Some(known) if known.signs == signs => Watched { signs, silent: known.silent + passed },
                 _ => Watched { signs, silent: Duration::ZERO },
             };
-            if watched.silent >= silence {
+            if watched.silent >= settings.silence.max(lease.deadline + settings.heartbeat) {
                 silent.push(*lease);
             }
             self.leases.insert(lease.job, watched);
@@ -113,50 +130,37 @@ pub async fn run(
     stop: CancellationToken,
 ) {
     let mut watch = Watch::default();
-    let mut last = Instant::now();
+    let mut last_ended = Instant::now();
     while stop.run_until_cancelled(tokio::time::sleep(settings.poll)).await.is_some() {
-        // Time in which this process did not run was not watched, whatever the clock says.
-        let passed = last.elapsed().min(settings.poll * 2);
-        last = Instant::now();
-        match look(&store, &queue, &mut watch, passed, settings.silence).await {
-            Ok(silent) => {
-                if let Err(error) = reap_all(&store, &silent, settings.max_losses, &relay).await {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "silent leases can't be reaped yet"
-                    );
-                    watch.restart();
-                }
+        // Time in which this process did not run was not watched, whatever the clock says; nor was that between
+        // the two ends of a look, which may have read a beat at either.
+        let passed = last_ended.elapsed().min(settings.poll * 2);
+        let look = in_time(look(&store, &queue)).await;
+        last_ended = Instant::now();
+        let reaped = match look {
+            Ok(look) => {
+                let silent = watch.add(&look, passed, &settings);
+                in_time(reap_all(&store, &silent, settings.max_losses, &relay)).await
             }
-            Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the watch starts again");
-                watch.restart();
-            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = reaped {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the watch starts again");
+            watch.restart();
         }
     }
 }
 
-async fn look(
-    store: &Store,
-    queue: &Queue,
-    watch: &mut Watch,
-    passed: Duration,
-    silence: Duration,
-) -> Result<Vec<LeaseBeat>, Error> {
-    let leases = store.lease_beats().await?;
+async fn look(store: &Store, queue: &Queue) -> Result<Look, Error> {
+    let (database, leases) = store.watch_leases().await?;
     let jobs: Vec<JobId> = leases.iter().map(|lease| lease.job).collect();
-    let (life, slots) = queue.slots_of(&jobs).await?;
-    Ok(watch.look(life, &leases, &slots, passed, silence))
+    let (queue, slots) = queue.slots_of(&jobs).await?;
+    Ok(Look { lives: Lives { database, queue }, leases, slots })
 }
 
 /// Reaps what can be reaped. A lease that can't be is tried again at the next look, which sees first whether it
 /// is still silent.
-async fn reap_all(
-    store: &Store,
-    silent: &[LeaseBeat],
-    max_losses: u32,
-    relay: &Notify,
-) -> Result<(), store::Error> {
+async fn reap_all(store: &Store, silent: &[LeaseBeat], max_losses: u32, relay: &Notify) -> Result<(), Error> {
     if silent.is_empty() {
         return Ok(());
     }
@@ -193,10 +197,18 @@ async fn reap(store: &Store, source: &Source, lease: &LeaseBeat, max_losses: u32
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dmf_shared::domain::ids::{BackendId, JournalId};
+    use dmf_shared::{
+        domain::ids::{BackendId, JournalId},
+        queue::Hold,
+    };
 
     const POLL: Duration = Duration::from_secs(5);
-    const SILENCE: Duration = Duration::from_mins(1);
+    const SETTINGS: Settings = Settings {
+        poll: POLL,
+        silence: Duration::from_mins(1),
+        heartbeat: Duration::from_secs(10),
+        max_losses: 3,
+    };
 
     fn lease(beat: u64) -> LeaseBeat {
         LeaseBeat {
@@ -204,46 +216,63 @@ mod tests {
             epoch: Epoch(1),
             beat,
             backend: BackendId(1),
+            deadline: Duration::from_secs(45),
         }
     }
 
-    fn life(n: u32) -> Life {
-        Life::for_test(n)
+    fn seen(lease: LeaseBeat, slot: Option<HeldSlot>) -> Look {
+        let lives = Lives { database: ServerLife::for_test(1), queue: Life::for_test(1) };
+        Look { lives, leases: vec![lease], slots: vec![slot] }
     }
 
-    fn looks(watch: &mut Watch, n: u32, beat: u64) -> Vec<LeaseBeat> {
-        (0..n).flat_map(|_| watch.look(life(1), &[lease(beat)], &[None], POLL, SILENCE)).collect()
+    fn looks(watch: &mut Watch, n: u32, look: &Look) -> Vec<LeaseBeat> {
+        (0..n).flat_map(|_| watch.add(look, POLL, &SETTINGS)).collect()
     }
 
     #[test]
     fn silence_in_both_stores_for_long_enough_is_a_loss() {
         let mut watch = Watch::default();
-        assert!(looks(&mut watch, 12, 7).is_empty(), "the first look only begins to count");
-        assert_eq!(looks(&mut watch, 1, 7), [lease(7)]);
+        let look = seen(lease(7), None);
+        assert!(looks(&mut watch, 12, &look).is_empty(), "the first look only begins to count");
+        assert_eq!(looks(&mut watch, 1, &look), [lease(7)]);
+    }
+
+    #[test]
+    fn a_worker_that_lets_children_live_for_longer_is_given_that_time() {
+        let mut watch = Watch::default();
+        let look = seen(LeaseBeat { deadline: Duration::from_mins(2), ..lease(7) }, None);
+        assert!(looks(&mut watch, 26, &look).is_empty());
+        assert_eq!(looks(&mut watch, 1, &look).len(), 1, "120 s and a heartbeat");
     }
 
     #[test]
     fn a_beat_in_either_store_starts_the_count_again() {
         let mut watch = Watch::default();
-        looks(&mut watch, 12, 7);
-        assert!(looks(&mut watch, 12, 8).is_empty());
+        looks(&mut watch, 12, &seen(lease(7), None));
+        assert!(looks(&mut watch, 12, &seen(lease(8), None)).is_empty());
         let slot = HeldSlot {
-            epoch: Some(Epoch(1)),
+            hold: Hold::Lease(Epoch(1)),
             host: dmf_shared::domain::ids::HostId(1),
             target: dmf_shared::domain::ids::TargetId(1),
             beat: 1,
         };
-        assert!(watch.look(life(1), &[lease(8)], &[Some(slot)], POLL, SILENCE).is_empty());
-        assert!(looks(&mut watch, 12, 8).is_empty());
+        assert!(looks(&mut watch, 1, &seen(lease(8), Some(slot))).is_empty());
+        assert!(looks(&mut watch, 12, &seen(lease(8), None)).is_empty());
     }
 
     #[test]
-    fn another_life_of_redis_or_a_failed_look_starts_the_count_again() {
+    fn another_life_of_a_store_or_a_failed_look_starts_the_count_again() {
         let mut watch = Watch::default();
-        looks(&mut watch, 12, 7);
-        assert!(watch.look(life(2), &[lease(7)], &[None], POLL, SILENCE).is_empty());
-        looks(&mut watch, 12, 7);
+        let look = seen(lease(7), None);
+        let mut other_queue = seen(lease(7), None);
+        other_queue.lives.queue = Life::for_test(2);
+        let mut other_server = seen(lease(7), None);
+        other_server.lives.database = ServerLife::for_test(2);
+        for other in [other_queue, other_server] {
+            looks(&mut watch, 12, &look);
+            assert!(looks(&mut watch, 12, &other).is_empty());
+        }
         watch.restart();
-        assert!(looks(&mut watch, 12, 7).is_empty());
+        assert!(looks(&mut watch, 12, &look).is_empty());
     }
 }

@@ -11,13 +11,16 @@ use apalis_core::{
 use dmf_shared::{
     domain::{ids::BackendId, migration::Status},
     queue::{self, Control, Host, Job, JobState, Producer, Queue},
-    store::{self, Batch, HostRow, JobRow, Store, Wanted},
+    store::{self, Batch, HostRow, JobRow, LeasedJob, Store, Wanted},
 };
 use futures::stream;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::rebuild;
+use crate::{
+    duty::{TookTooLong, in_time},
+    rebuild,
+};
 
 /// Most entries of one transaction.
 const BATCH: u32 = 500;
@@ -35,6 +38,9 @@ pub enum Error {
     /// Redis failed.
     #[error("the queue can't be told")]
     Queue(#[from] queue::Error),
+    /// One of them did not answer.
+    #[error(transparent)]
+    Late(#[from] TookTooLong),
     /// The sink failed in another way.
     #[error("the jobs can't be sent")]
     Sink(#[source] BoxDynError),
@@ -70,6 +76,18 @@ pub fn job(row: &JobRow) -> Option<Job> {
         host: row.host,
         priority: row.priority,
     })
+}
+
+/// What the queue is told of a lease that it does not know.
+pub fn running(lease: &LeasedJob) -> Job {
+    Job {
+        job: lease.job,
+        state: JobState::Running,
+        epoch: lease.epoch,
+        target: lease.target,
+        host: lease.host,
+        priority: false,
+    }
 }
 
 /// What the workers are told at once: orders to them, and to kill what was cancelled or closed.
@@ -120,23 +138,25 @@ fn failed(error: &Error, backoff: &mut Duration) -> Duration {
 
 /// Relays everything that is in the outbox now, in batches.
 pub async fn relay_all(store: &Store, queue: &Queue) -> Result<(), Error> {
-    let mut producer = Producer::new(queue.clone());
-    loop {
-        let batch = store.next_outbox_batch(BATCH).await?;
-        if batch.is_empty() {
-            // Nothing is to be told, but a queue that was lost must still be found out.
-            return if queue.is_built().await? { Ok(()) } else { Err(queue::Error::Rebuild.into()) };
-        }
-        let hosts: Vec<Host> = batch.hosts.iter().map(host).collect();
-        queue.set_hosts(&hosts).await?;
-        queue.send_control(&controls(&batch)).await?;
-        let tasks = batch.jobs.iter().filter_map(job).map(|job| TaskBuilder::new(job).build());
-        let tasks: Vec<_> = tasks.collect();
-        producer.push_all(stream::iter(tasks)).await?;
-        let relayed = batch.len();
-        batch.done().await?;
-        if relayed < BATCH as usize {
-            return Ok(());
-        }
+    while in_time(relay_batch(store, queue)).await? == BATCH as usize {}
+    Ok(())
+}
+
+/// Relays one batch and gives the number of its entries.
+async fn relay_batch(store: &Store, queue: &Queue) -> Result<usize, Error> {
+    let batch = store.next_outbox_batch(BATCH).await?;
+    if batch.is_empty() {
+        // Nothing is to be told, but a queue that was lost must still be found out.
+        return if queue.is_built().await? { Ok(0) } else { Err(queue::Error::Rebuild.into()) };
     }
+    let hosts: Vec<Host> = batch.hosts.iter().map(host).collect();
+    queue.set_hosts(&hosts).await?;
+    queue.forget_hosts(&batch.gone_hosts).await?;
+    queue.send_control(&controls(&batch)).await?;
+    let tasks = batch.jobs.iter().filter_map(job).map(|job| TaskBuilder::new(job).build());
+    let tasks: Vec<_> = tasks.collect();
+    Producer::new(queue.clone()).push_all(stream::iter(tasks)).await?;
+    let relayed = batch.len();
+    batch.done().await?;
+    Ok(relayed)
 }

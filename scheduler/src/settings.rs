@@ -155,11 +155,14 @@ fn trusted_proxies(reader: &mut Reader<'_>) -> TrustedProxies {
 }
 
 fn reaper_settings(reader: &mut Reader<'_>) -> reaper::Settings {
-    let LeaseTimes { silence, max_losses, .. } = LeaseTimes::read(reader);
+    let LeaseTimes { heartbeat, deadline, silence, max_losses } = LeaseTimes::read(reader);
     let secs = Duration::from_secs;
+    // A beat may be as old as this when it is first seen.
+    let longest = silence.saturating_sub(deadline + heartbeat).max(secs(1));
     reaper::Settings {
-        poll: reader.duration("dmf.lease.poll", secs(5).min(silence / 4).max(secs(1)), secs(1)..=silence / 2),
+        poll: reader.duration("dmf.lease.poll", secs(5).min(longest), secs(1)..=longest),
         silence,
+        heartbeat,
         max_losses,
     }
 }

@@ -8,8 +8,10 @@
 --   hq:<h>              set     '<t>:<p>' of every ready queue of the host that is not empty
 --   ring:<t>:<p>        zset    hosts with ready jobs and a free slot; score = stride pass
 --   slots:<h>           zset    the semaphore: member -> visibility deadline (ms), or inf when running
---   held                hash    member -> '<epoch>:<h>:<t>:<p>:<sequence>:<beat>'; epoch 0 is a proposal
+--   held                hash    member -> '<epoch>:<h>:<t>:<p>:<sequence>:<beat>'; epoch 0 is a proposal,
+--                               whose beat is its ticket: no other proposal of this job has the same
 --   proposals           zset    member -> visibility deadline (ms)
+--   again               set     proposals whose jobs were pushed as ready meanwhile: dropped, they are ready
 --   delayed:<t>         zset    '<p>:<h>:<member>' -> time at which it becomes ready (ms)
 --   seq, pass           string  counters
 --   lead:<duty>         string  who has a duty, expires when that dies
@@ -31,6 +33,11 @@ local function usable(token)
   if not gen then return false end
   if token ~= '' then return gen == 'building:' .. token end
   return string.sub(gen, 1, 9) ~= 'building:'
+end
+
+-- A load shows that the rebuild of this token goes on.
+local function keep_rebuilding(token)
+  if token ~= '' then call('PEXPIRE', P .. 'rebuild', 30000) end
 end
 
 local function read_held(member)
@@ -103,5 +110,41 @@ end
 local function free(member, held)
   call('ZREM', P .. 'slots:' .. held.h, member)
   call('ZREM', P .. 'proposals', member)
+  call('SREM', P .. 'again', member)
   call('HDEL', P .. 'held', member)
+end
+
+-- Whether somebody has told the limit of this host. What waits for a host that is gone would wait for ever.
+local function is_known(h) return call('HEXISTS', P .. 'hosts', h) == 1 end
+
+-- Delayed jobs of a target whose time has come become ready. Looks at `most` and returns at how many.
+local function promote(t, now, most)
+  local touched = {}
+  local due = call('ZRANGEBYSCORE', P .. 'delayed:' .. t, '-inf', now, 'LIMIT', 0, most)
+  for _, entry in ipairs(due) do
+    local p, h, member = string.match(entry, '^(%d):(%d+):(.+)$')
+    call('ZREM', P .. 'delayed:' .. t, entry)
+    if is_known(h) then
+      enqueue(member, t, p, h, call('INCR', P .. 'seq'))
+      touched[h] = true
+    end
+  end
+  for h in pairs(touched) do refresh(h) end
+  return #due
+end
+
+-- Proposals that nobody settled go back to their old place. Looks at `most` and returns at how many.
+local function expire(now, most)
+  local over = call('ZRANGEBYSCORE', P .. 'proposals', '-inf', now, 'LIMIT', 0, most)
+  for _, member in ipairs(over) do
+    local held = read_held(member)
+    if held then
+      free(member, held)
+      if is_known(held.h) then enqueue(member, held.t, held.p, held.h, held.seq) end
+      refresh(held.h)
+    else
+      call('ZREM', P .. 'proposals', member)
+    end
+  end
+  return #over
 end

@@ -12,13 +12,15 @@ for i = 2, #ARGV, 5 do
     if not held or held.epoch ~= epoch then
       if held and held.h ~= h then free(member, held) end
       call('ZREM', P .. 'proposals', member)
+      call('SREM', P .. 'again', member)
       dequeue(member, t, '0', h)
       dequeue(member, t, '1', h)
       undelay(member, t, h)
       call('ZADD', P .. 'slots:' .. h, 'inf', member)
       refresh(h)
     end
-    local seq, beat = held and held.seq or 0, held and held.beat or 0
+    local seq = held and held.seq or 0
+    local beat = held and held.epoch > 0 and held.beat or 0
     write_held(member, { epoch = epoch, h = h, t = t, p = p, seq = seq, beat = beat + 1 })
     out[#out + 1] = 1
   end

@@ -2,31 +2,15 @@
 -- hosts in turn. A job that is not settled in that time is ready again.
 -- KEYS: gen. ARGV: P, target, most jobs, most of them without priority, visibility (ms),
 -- most delayed and expired entries to look at.
--- Returns 'REBUILD', or { milliseconds until the next timer or -1, member, host, priority, member, … }.
+-- Returns 'REBUILD', or { milliseconds until the next timer or -1, member, host, priority, ticket, member, … }.
 -- Cost: O(log n) for each job, whatever the backlog.
 if not usable('') then return 'REBUILD' end
 local T, most, most_normal = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local visibility, chores = tonumber(ARGV[5]), tonumber(ARGV[6])
 local now = now_ms()
 
--- Delayed jobs whose time has come.
-for _, entry in ipairs(call('ZRANGEBYSCORE', P .. 'delayed:' .. T, '-inf', now, 'LIMIT', 0, chores)) do
-  local p, h, member = string.match(entry, '^(%d):(%d+):(.+)$')
-  call('ZREM', P .. 'delayed:' .. T, entry)
-  enqueue(member, T, p, h, call('INCR', P .. 'seq'))
-  refresh(h)
-end
--- Proposals that nobody settled go back to their old place.
-for _, member in ipairs(call('ZRANGEBYSCORE', P .. 'proposals', '-inf', now, 'LIMIT', 0, chores)) do
-  local held = read_held(member)
-  if held then
-    free(member, held)
-    enqueue(member, held.t, held.p, held.h, held.seq)
-    refresh(held.h)
-  else
-    call('ZREM', P .. 'proposals', member)
-  end
-end
+promote(T, now, chores)
+expire(now, chores)
 
 local out, got, got_normal = { -1 }, 0, 0
 -- Each turn gives a job or takes a host out of a ring, so this ends; the budget bounds it anyway.
@@ -49,11 +33,12 @@ for _, p in ipairs({ '1', '0' }) do
     else
       call('ZADD', P .. 'slots:' .. h, now + visibility, member)
       call('ZADD', P .. 'proposals', now + visibility, member)
-      write_held(member, { epoch = 0, h = h, t = T, p = p, seq = tonumber(seq), beat = 0 })
-      call('ZADD', ring, 'XX', call('INCR', P .. 'pass'), h)
+      local pass = call('INCR', P .. 'pass')
+      write_held(member, { epoch = 0, h = h, t = T, p = p, seq = tonumber(seq), beat = pass })
+      call('ZADD', ring, 'XX', pass, h)
       forget_empty(tp, h)
       refresh(h)
-      out[#out + 1], out[#out + 2], out[#out + 3] = member, h, p
+      for _, item in ipairs({ member, h, p, int(pass) }) do out[#out + 1] = item end
       got = got + 1
       if p == '0' then got_normal = got_normal + 1 end
     end

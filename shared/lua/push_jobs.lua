@@ -4,7 +4,7 @@
 -- epoch of the row, target, priority (1 or 0), host, milliseconds until it may start.
 -- Returns how many became ready or delayed that were not, or 'REBUILD'. Cost: O(log n) for each migration.
 if not usable(ARGV[2]) then return 'REBUILD' end
-if ARGV[2] ~= '' then call('PEXPIRE', P .. 'rebuild', 30000) end
+keep_rebuilding(ARGV[2])
 local count = (#ARGV - 2) / 7
 local seq = call('INCRBY', P .. 'seq', count) - count
 local now = now_ms()
@@ -30,7 +30,14 @@ for i = 0, count - 1 do
       write_held(member, { epoch = epoch, h = h, t = t, p = p, seq = 0, beat = 0 })
       touched[h] = true
     end
-  elseif not held or (held.epoch > 0 and held.epoch < epoch) then
+  elseif held and held.epoch == 0 then
+    -- The claim that is under way may have seen an older row, or another priority.
+    call('SADD', P .. 'again', member)
+    if held.p ~= p then
+      held.p = p
+      write_held(member, held)
+    end
+  elseif not held or held.epoch < epoch then
     if held then
       free(member, held)
       touched[held.h] = true

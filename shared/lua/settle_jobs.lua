@@ -1,23 +1,34 @@
 -- Ends proposals and running jobs: frees their slots and says where the jobs go.
--- KEYS: gen. ARGV: P, then for each job four: member, epoch (0 for a proposal), how, milliseconds:
---   'drop'     it leaves the queue (finished, or the claim found that it does not wait)
+-- KEYS: gen. ARGV: P, then for each job five: member, epoch (0 for a proposal), ticket (of a proposal),
+-- how, milliseconds:
+--   'drop'     it leaves the queue (finished, or the claim found that it does not wait); a proposal whose
+--              job was pushed as ready meanwhile is ready: that row may be newer than the claim's
 --   'ready'    it goes back to its old place
 --   'blocked'  the same, and its host leaves its rings until something of that host changes
 --   'delay'    it becomes ready after so many milliseconds
--- Frees only what the epoch covers: a newer holder, or a newer proposal, keeps its slot. Idempotent.
+-- Frees only what epoch or ticket covers: a newer holder, or another proposal, keeps its slot. Idempotent.
 -- Returns how many slots were freed. Cost: O(log n) for each job.
 local freed = 0
-for i = 2, #ARGV, 4 do
-  local member, epoch, how, wait = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2], tonumber(ARGV[i + 3])
+for i = 2, #ARGV, 5 do
+  local member, epoch, ticket = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
+  local how, wait = ARGV[i + 3], tonumber(ARGV[i + 4])
   local held = read_held(member)
-  -- A proposal (epoch 0) is ended by its proposer alone: a late release must not throw a newer one away.
-  if held and (held.epoch == 0) == (epoch == 0) and held.epoch <= epoch then
+  local mine
+  if held and epoch == 0 then
+    mine = held.epoch == 0 and held.beat == ticket
+  elseif held then
+    mine = held.epoch > 0 and held.epoch <= epoch
+  end
+  if mine then
     freed = freed + 1
+    if how == 'drop' and call('SISMEMBER', P .. 'again', member) == 1 then how = 'ready' end
     free(member, held)
-    if how == 'ready' or how == 'blocked' then
-      enqueue(member, held.t, held.p, held.h, held.seq)
-    elseif how == 'delay' then
-      delay(member, held.t, held.p, held.h, now_ms() + wait)
+    if how ~= 'drop' and is_known(held.h) then
+      if how == 'delay' then
+        delay(member, held.t, held.p, held.h, now_ms() + wait)
+      else
+        enqueue(member, held.t, held.p, held.h, held.seq)
+      end
     end
     if how == 'blocked' then
       for _, tp in ipairs(call('SMEMBERS', P .. 'hq:' .. held.h)) do call('ZREM', P .. 'ring:' .. tp, held.h) end

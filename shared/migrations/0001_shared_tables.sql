@@ -60,6 +60,8 @@ CREATE TABLE IF NOT EXISTS backends (
     max_threads     INT UNSIGNED NULL,
     configured_threads INT UNSIGNED NOT NULL,
     threads_in_use  INT UNSIGNED NOT NULL DEFAULT 0,
+    -- dmf.lease.deadline of its configuration: for so long children may live that nobody hears of.
+    lease_deadline_ms INT UNSIGNED NOT NULL,
     created         DATETIME(3) NOT NULL,
     UNIQUE KEY backends_name (target_id, name),
     CONSTRAINT backends_target FOREIGN KEY (target_id) REFERENCES targets (id)

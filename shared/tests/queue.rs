@@ -10,7 +10,7 @@ use apalis_core::{backend::TaskSink as _, task::builder::TaskBuilder};
 use dmf_lab::{Lab, poll_until};
 use dmf_shared::{
     domain::ids::{Epoch, HostId, JobId, JournalId, SourceId, TargetId},
-    queue::{Error, Free, Host, Job, JobState, Producer, Proposal, Queue, Running, Settlement, Then},
+    queue::{Error, Free, Hold, Host, Job, JobState, Producer, Proposal, Queue, Running, Settlement, Then},
 };
 use futures::stream;
 use support::{PATIENCE, queue};
@@ -42,8 +42,12 @@ fn running(n: u64, epoch: u64, host: u32) -> Running {
     Running { job: id(n), epoch: Epoch(epoch), host: HostId(host), target: TARGET, priority: false }
 }
 
-fn settle(n: u64, epoch: Option<u64>, then: Then) -> Settlement {
-    Settlement { job: id(n), epoch: epoch.map(Epoch), then }
+fn release(n: u64, epoch: u64, then: Then) -> Settlement {
+    Settlement { job: id(n), hold: Hold::Lease(Epoch(epoch)), then }
+}
+
+fn refuse(proposal: &Proposal, then: Then) -> Settlement {
+    Settlement { job: proposal.job, hold: Hold::Proposal(proposal.ticket), then }
 }
 
 async fn built(lab: &Lab, hosts: &[(u32, u32)]) -> Queue {
@@ -106,16 +110,17 @@ async fn a_host_is_never_proposed_beyond_its_limit() {
     let lab = lab().await;
     let queue = built(&lab, &[(1, 3)]).await;
     push(&queue, &(1..=10).map(|n| job(n, 1, false)).collect::<Vec<_>>()).await;
-    assert_eq!(ids(&propose(&queue, 10).await), [1, 2, 3]);
+    let proposed = propose(&queue, 10).await;
+    assert_eq!(ids(&proposed), [1, 2, 3]);
     assert!(propose(&queue, 10).await.is_empty());
-    assert_eq!(queue.settle(&[settle(2, None, Then::Drop)]).await.unwrap(), 1);
-    assert_eq!(queue.settle(&[settle(2, None, Then::Drop)]).await.unwrap(), 0, "settling is idempotent");
+    assert_eq!(queue.settle(&[refuse(&proposed[1], Then::Drop)]).await.unwrap(), 1);
+    assert_eq!(queue.settle(&[refuse(&proposed[1], Then::Drop)]).await.unwrap(), 0, "settling is idempotent");
     assert_eq!(ids(&propose(&queue, 10).await), [4]);
     // A lower limit drains, a higher one opens.
     queue.set_hosts(&[Host { host: HostId(1), limit: 5, reserved_for_priority: 0 }]).await.unwrap();
     assert_eq!(ids(&propose(&queue, 10).await), [5, 6]);
     queue.set_hosts(&[Host { host: HostId(1), limit: 0, reserved_for_priority: 0 }]).await.unwrap();
-    queue.settle(&[settle(1, None, Then::Drop), settle(3, None, Then::Drop)]).await.unwrap();
+    queue.settle(&[refuse(&proposed[0], Then::Drop), refuse(&proposed[2], Then::Drop)]).await.unwrap();
     assert!(propose(&queue, 10).await.is_empty());
 }
 
@@ -193,9 +198,9 @@ async fn only_the_newest_epoch_is_heard() {
     propose(&queue, 10).await;
     assert_eq!(queue.heartbeat(&[running(1, 3, 1)]).await.unwrap(), [true]);
     assert_eq!(queue.heartbeat(&[running(1, 3, 1), running(1, 1, 1)]).await.unwrap(), [true, false]);
-    assert_eq!(queue.settle(&[settle(1, Some(1), Then::Drop)]).await.unwrap(), 0);
+    assert_eq!(queue.settle(&[release(1, 1, Then::Drop)]).await.unwrap(), 0);
     assert!(propose(&queue, 10).await.is_empty(), "the slot is still taken");
-    assert_eq!(queue.settle(&[settle(1, Some(3), Then::Drop)]).await.unwrap(), 1);
+    assert_eq!(queue.settle(&[release(1, 3, Then::Drop)]).await.unwrap(), 1);
     assert_eq!(ids(&propose(&queue, 10).await), [2]);
 }
 
@@ -213,7 +218,7 @@ async fn a_heartbeat_takes_its_slot_back_after_a_loss() {
     // A job that came back from an old dump while it runs is not proposed.
     push(&queue, &[job(4, 1, false)]).await;
     queue.heartbeat(&[running(4, 1, 1)]).await.unwrap();
-    let settled = [settle(1, Some(1), Then::Drop), settle(2, Some(1), Then::Drop)];
+    let settled = [release(1, 1, Then::Drop), release(2, 1, Then::Drop)];
     assert_eq!(queue.settle(&settled).await.unwrap(), 2);
     assert_eq!(ids(&propose(&queue, 10).await), [3]);
 }
@@ -237,17 +242,20 @@ async fn refused_jobs_go_where_the_refusal_says() {
     let lab = lab().await;
     let queue = built(&lab, &[(1, 9), (2, 9)]).await;
     push(&queue, &[job(1, 1, false), job(2, 1, false), job(3, 2, false)]).await;
-    assert_eq!(propose(&queue, 1).await.len(), 1);
+    let first = propose(&queue, 1).await;
+    assert_eq!(ids(&first), [1]);
     // The host is full for MariaDB: it leaves the rings, the other one goes on.
-    queue.settle(&[settle(1, None, Then::Blocked)]).await.unwrap();
+    queue.settle(&[refuse(&first[0], Then::Blocked)]).await.unwrap();
     assert_eq!(ids(&propose(&queue, 10).await), [3]);
     // Something of the host changes: it is back, each job in its place.
     queue.set_hosts(&[Host { host: HostId(1), limit: 9, reserved_for_priority: 0 }]).await.unwrap();
-    assert_eq!(ids(&propose(&queue, 10).await), [1, 2]);
-    queue.settle(&[settle(2, None, Then::Ready)]).await.unwrap();
-    assert_eq!(ids(&propose(&queue, 10).await), [2]);
+    let both = propose(&queue, 10).await;
+    assert_eq!(ids(&both), [1, 2]);
+    queue.settle(&[refuse(&both[1], Then::Ready)]).await.unwrap();
+    let second = propose(&queue, 10).await;
+    assert_eq!(ids(&second), [2]);
     let hour = Duration::from_hours(1);
-    queue.settle(&[settle(2, None, Then::Delay(hour))]).await.unwrap();
+    queue.settle(&[refuse(&second[0], Then::Delay(hour))]).await.unwrap();
     let proposals = queue.propose(TARGET, ALL, 2 * hour).await.unwrap();
     assert!(proposals.jobs.is_empty(), "{proposals:?}");
     assert!(proposals.next_timer.is_some_and(|timer| timer <= hour), "{proposals:?}");
@@ -258,8 +266,9 @@ async fn a_delayed_job_comes_when_its_time_has_come() {
     let lab = lab().await;
     let queue = built(&lab, &[(1, 9)]).await;
     push(&queue, &[job(1, 1, false)]).await;
-    assert_eq!(ids(&propose(&queue, 1).await), [1]);
-    queue.settle(&[settle(1, None, Then::Delay(Duration::from_millis(40)))]).await.unwrap();
+    let proposed = propose(&queue, 1).await;
+    assert_eq!(ids(&proposed), [1]);
+    queue.settle(&[refuse(&proposed[0], Then::Delay(Duration::from_millis(40)))]).await.unwrap();
     let due = poll_until("the delay ends", PATIENCE, async || {
         let proposed = propose(&queue, 10).await;
         if proposed.is_empty() { Err("nothing") } else { Ok(proposed) }
@@ -277,4 +286,97 @@ async fn ended_jobs_leave_the_queue() {
     push(&queue, &[ended(1), ended(2), ended(3)]).await;
     let proposals = queue.propose(TARGET, ALL, LONG).await.unwrap();
     assert!(proposals.jobs.is_empty() && proposals.next_timer.is_none(), "{proposals:?}");
+}
+
+#[tokio::test]
+async fn a_late_refusal_ends_no_newer_proposal() {
+    let lab = lab().await;
+    let queue = built(&lab, &[(1, 1)]).await;
+    push(&queue, &[job(1, 1, false)]).await;
+    let over = queue.propose(TARGET, ALL, Duration::ZERO).await.unwrap().jobs;
+    let again = propose(&queue, 10).await;
+    assert_eq!((ids(&over), ids(&again)), (vec![1], vec![1]));
+    assert_eq!(queue.settle(&[refuse(&over[0], Then::Drop)]).await.unwrap(), 0);
+    assert_eq!(queue.heartbeat(&[running(1, 1, 1)]).await.unwrap(), [true], "the newer one was claimed");
+    assert_eq!(
+        queue.settle(&[refuse(&again[0], Then::Ready)]).await.unwrap(),
+        0,
+        "and is no proposal any more"
+    );
+}
+
+#[tokio::test]
+async fn a_job_that_is_pushed_while_it_is_refused_is_not_forgotten() {
+    let lab = lab().await;
+    let queue = built(&lab, &[(1, 1)]).await;
+    push(&queue, &[job(1, 1, false)]).await;
+    let proposed = propose(&queue, 10).await;
+    // The claim has seen a row that did not wait; now it does, and goes first.
+    push(&queue, &[Job { epoch: Epoch(2), ..job(1, 1, true) }]).await;
+    assert_eq!(queue.settle(&[refuse(&proposed[0], Then::Drop)]).await.unwrap(), 1);
+    let again = propose(&queue, 10).await;
+    assert_eq!((ids(&again), again[0].priority), (vec![1], true));
+    // That was the last push: refused again, it is gone.
+    queue.settle(&[refuse(&again[0], Then::Drop)]).await.unwrap();
+    assert!(propose(&queue, 10).await.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_due_is_made_ready_though_no_worker_looks() {
+    let lab = lab().await;
+    let queue = built(&lab, &[(1, 2000)]).await;
+    let soon = JobState::Ready { after: Duration::from_millis(1) };
+    let jobs: Vec<_> = (1..=1200).map(|n| Job { state: soon, ..job(n, 1, false) }).collect();
+    push(&queue, &jobs).await;
+    let promoted = poll_until("all are due", PATIENCE, async || {
+        queue.promote_due(&[TARGET]).await.unwrap();
+        // One look promotes a hundred by itself at most.
+        let waiting = queue.propose(TARGET, Free { total: 0, normal: 0 }, LONG).await.unwrap().next_timer;
+        if waiting.is_none() { Ok(()) } else { Err("some are delayed") }
+    });
+    promoted.await.unwrap();
+    assert_eq!(propose(&queue, 2000).await.len(), 1200);
+}
+
+#[tokio::test]
+async fn a_host_that_is_gone_leaves_nothing_behind() {
+    let lab = lab().await;
+    let queue = built(&lab, &[(1, 1), (2, 1)]).await;
+    let later = JobState::Ready { after: Duration::from_millis(1) };
+    push(&queue, &[job(1, 1, false), job(2, 1, true), job(3, 1, false), job(4, 2, false)]).await;
+    push(&queue, &[Job { state: later, ..job(5, 1, false) }]).await;
+    let proposed = propose(&queue, 1).await;
+    assert_eq!(ids(&proposed), [2]);
+    queue.forget_hosts(&[HostId(1)]).await.unwrap();
+    assert_eq!(queue.known_hosts().await.unwrap(), [HostId(2)]);
+    // Neither what was held nor what was delayed comes back for it.
+    queue.settle(&[refuse(&proposed[0], Then::Ready)]).await.unwrap();
+    poll_until("nothing is delayed", PATIENCE, async || {
+        queue.promote_due(&[TARGET]).await.unwrap();
+        let timer = queue.propose(TARGET, Free { total: 0, normal: 0 }, LONG).await.unwrap().next_timer;
+        if timer.is_none() { Ok(()) } else { Err("delayed") }
+    })
+    .await
+    .unwrap();
+    let client = redis::Client::open(lab.redis().url()).unwrap();
+    let mut raw = client.get_multiplexed_async_connection().await.unwrap();
+    let mut keys: Vec<String> = redis::cmd("KEYS").arg("*").query_async(&mut raw).await.unwrap();
+    keys.sort_unstable();
+    let of_host_2 = ["{dmf}:hq:2", "{dmf}:q:1:0:2", "{dmf}:ring:1:0"];
+    let lasting = ["{dmf}:gen", "{dmf}:hosts", "{dmf}:pass", "{dmf}:seq"];
+    let mut expected = [&of_host_2[..], &lasting[..]].concat();
+    expected.sort_unstable();
+    assert_eq!(keys, expected);
+}
+
+#[tokio::test]
+async fn a_rebuild_that_is_given_up_is_taken_over_at_once() {
+    let lab = lab().await;
+    let queue = queue(&lab);
+    let first = queue.begin_rebuild().await.unwrap().unwrap();
+    assert!(queue.begin_rebuild().await.unwrap().is_none(), "the first one goes on");
+    first.abandon().await.unwrap();
+    assert!(matches!(queue.propose(TARGET, ALL, LONG).await, Err(Error::Rebuild)));
+    let second = queue.begin_rebuild().await.unwrap().unwrap();
+    second.finish().await.unwrap();
 }

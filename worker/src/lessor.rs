@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use dmf_shared::{
     domain::ids::TargetId,
-    queue::{Free, Lessor, Proposal, Queue, Settlement, Then},
+    queue::{Free, Hold, Lessor, Proposal, Queue, Settlement, Then},
     store::{BackendState, ClaimRequest, Decision, HandBack, Holder, Refusal, Store},
 };
 
@@ -59,24 +59,25 @@ impl Claimant {
     /// not be forgotten; if not, one claim is refused.
     pub async fn release_late(&self, held: &Held) {
         let claimed = &held.claimed;
-        self.settle(&[Settlement { job: claimed.job, epoch: Some(claimed.epoch), then: Then::Ready }]).await;
+        self.settle(&[Settlement { job: claimed.job, hold: Hold::Lease(claimed.epoch), then: Then::Ready }])
+            .await;
     }
 
     /// Frees the slot of a migration whose lease is gone.
     pub async fn release(&self, held: &Held) {
         let claimed = &held.claimed;
-        self.settle(&[Settlement { job: claimed.job, epoch: Some(claimed.epoch), then: Then::Drop }]).await;
+        self.settle(&[Settlement { job: claimed.job, hold: Hold::Lease(claimed.epoch), then: Then::Drop }])
+            .await;
     }
 }
 
-fn settlement(proposal_refused: (dmf_shared::domain::ids::JobId, Refusal)) -> Settlement {
-    let (job, refusal) = proposal_refused;
+fn settlement(proposal: &Proposal, refusal: Refusal) -> Settlement {
     let then = match refusal {
         Refusal::NotWaiting => Then::Drop,
         Refusal::Blocked => Then::Blocked,
         Refusal::TooEarly { wait_ms } => Then::Delay(Duration::from_millis(wait_ms)),
     };
-    Settlement { job, epoch: None, then }
+    Settlement { job: proposal.job, hold: Hold::Proposal(proposal.ticket), then }
 }
 
 impl Lessor for Claimant {
@@ -120,7 +121,10 @@ impl Lessor for Claimant {
                     }
                     granted.push(held);
                 }
-                Decision::Refused(job, refusal) => refused.push(settlement((job, refusal))),
+                Decision::Refused(job, refusal) => {
+                    let proposal = proposals.iter().find(|proposal| proposal.job == job);
+                    refused.extend(proposal.map(|proposal| settlement(proposal, refusal)));
+                }
             }
         }
         // Children start at once; Redis hears of it meanwhile, within the visibility time.

@@ -162,6 +162,7 @@ async fn take_place(
         version: env!("CARGO_PKG_VERSION").to_owned(),
         initial_state: settings.initial_state,
         threads: settings.threads,
+        lease_deadline: settings.rhythm.lease,
     };
     loop {
         match registration::take_place(store, state, registration.clone(), settings.rhythm).await {

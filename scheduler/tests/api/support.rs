@@ -170,6 +170,7 @@ impl Api {
             version: "1.2.3".to_owned(),
             initial_state: BackendState::Running,
             threads: 4,
+            lease_deadline: Duration::from_secs(45),
         };
         let backend = self.app.store.register_backend(&registration).await.unwrap();
         Holder { backend: backend.id, incarnation: backend.incarnation, name: "default/worker-1".to_owned() }

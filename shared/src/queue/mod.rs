@@ -27,9 +27,9 @@ pub use error::{Error, Result};
 pub use observe::{HeldSlot, Life};
 pub use options::Options;
 pub use producer::{Host, Job, JobState, Producer};
-pub use propose::{Proposal, Proposals};
+pub use propose::{Proposal, Proposals, Ticket};
 pub use rebuild::Rebuild;
-pub use settle::{Settlement, Then};
+pub use settle::{Hold, Settlement, Then};
 
 /// A job that runs, as heartbeats and releases name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

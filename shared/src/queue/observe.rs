@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use redis::Value;
 
-use super::{Error, Queue, Result, propose::read};
+use super::{Error, Hold, Queue, Result, Ticket, propose::read};
 use crate::domain::ids::{Epoch, HostId, JobId, TargetId};
 
 /// Which life of Redis and of the queues an answer came from. Another one means that whatever was
@@ -26,13 +26,13 @@ impl Life {
 /// A slot that is taken, as the queue has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeldSlot {
-    /// The epoch of the claim; `None` for a proposal.
-    pub epoch: Option<Epoch>,
+    /// What holds it.
+    pub hold: Hold,
     /// The source host.
     pub host: HostId,
     /// The target.
     pub target: TargetId,
-    /// Raised by each heartbeat.
+    /// Raised by each heartbeat; 0 of a proposal.
     pub beat: u64,
 }
 
@@ -43,15 +43,28 @@ fn parse(text: &str) -> Result<HeldSlot> {
         return Err(Error::Inconsistent);
     };
     let id = |n| u32::try_from(n).map_err(|_| Error::Inconsistent);
-    Ok(HeldSlot {
-        epoch: (epoch > 0).then_some(Epoch(epoch)),
-        host: HostId(id(host)?),
-        target: TargetId(id(target)?),
-        beat,
-    })
+    let (hold, beat) =
+        if epoch == 0 { (Hold::Proposal(Ticket(beat)), 0) } else { (Hold::Lease(Epoch(epoch)), beat) };
+    Ok(HeldSlot { hold, host: HostId(id(host)?), target: TargetId(id(target)?), beat })
 }
 
 impl Queue {
+    /// The life that Redis and the queues are in.
+    pub async fn life(&self) -> Result<Life> {
+        Ok(self.slots_of(&[]).await?.0)
+    }
+
+    /// The source hosts whose limits were told.
+    pub async fn known_hosts(&self) -> Result<Vec<HostId>> {
+        let mut keys = redis::cmd("HKEYS");
+        keys.arg(format!("{}hosts", self.prefix()));
+        let mut connection = self.connection();
+        let hosts: Vec<u32> = tokio::time::timeout(self.deadline(), keys.query_async(&mut connection))
+            .await
+            .map_err(|_| Error::TimedOut)??;
+        Ok(hosts.into_iter().map(HostId).collect())
+    }
+
     /// The slots of these jobs, `None` where the queue knows none, and the life they were read from.
     /// One round trip.
     pub async fn slots_of(&self, jobs: &[JobId]) -> Result<(Life, Vec<Option<HeldSlot>>)> {
@@ -107,10 +120,11 @@ mod tests {
     fn reads_what_the_scripts_write() {
         let slot = parse("3:7:1:0:12:9").unwrap();
         assert_eq!(
-            (slot.epoch, slot.host, slot.target, slot.beat),
-            (Some(Epoch(3)), HostId(7), TargetId(1), 9)
+            (slot.hold, slot.host, slot.target, slot.beat),
+            (Hold::Lease(Epoch(3)), HostId(7), TargetId(1), 9)
         );
-        assert_eq!(parse("0:7:1:1:12:0").unwrap().epoch, None);
+        let proposal = parse("0:7:1:1:12:5").unwrap();
+        assert_eq!((proposal.hold, proposal.beat), (Hold::Proposal(Ticket(5)), 0));
         for bad in ["", "1:2:3", "a:7:1:0:12:9", "1:7:1:0:12:9:1"] {
             assert!(parse(bad).is_err(), "{bad}");
         }

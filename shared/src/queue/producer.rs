@@ -18,7 +18,7 @@ use tower::layer::util::Identity;
 use super::{
     Error, Queue, Result,
     propose::read,
-    scripts::{Call, PUSH_JOBS, SET_HOSTS},
+    scripts::{Call, FORGET_HOSTS, PUSH_JOBS, SET_HOSTS},
 };
 use crate::domain::ids::{Epoch, HostId, JobId, TargetId};
 
@@ -108,6 +108,18 @@ impl Queue {
     /// Tells the limits of source hosts; `Rebuild` when the queues are lost.
     pub async fn set_hosts(&self, hosts: &[Host]) -> Result<()> {
         set_hosts(self, "", hosts).await
+    }
+
+    /// Forgets source hosts that are gone, with what waits for them; `Rebuild` when the queues are lost.
+    pub async fn forget_hosts(&self, hosts: &[HostId]) -> Result<()> {
+        for hosts in hosts.chunks(BATCH) {
+            let mut call = Call::new(&FORGET_HOSTS, self);
+            for host in hosts {
+                call.arg(host.0);
+            }
+            call.run(self).await?;
+        }
+        Ok(())
     }
 
     /// Brings what is known of some migrations in line with their rows, and gives how many of them had

@@ -7,9 +7,13 @@ use redis::{FromRedisValue, Value};
 use super::{
     Error, Queue, Result,
     backend::Free,
-    scripts::{Call, PROPOSE_JOBS},
+    scripts::{Call, PROMOTE_DUE, PROPOSE_JOBS},
 };
 use crate::domain::ids::{HostId, JobId, TargetId};
+
+/// Tells a proposal from every other one of the same job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Ticket(pub u64);
 
 /// A job that could run next; its slot is taken until the visibility time is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +24,8 @@ pub struct Proposal {
     pub host: HostId,
     /// Whether it came from the priority queue.
     pub priority: bool,
+    /// Which proposal of the job this is.
+    pub ticket: Ticket,
 }
 
 /// The answer to one call.
@@ -44,15 +50,39 @@ impl Queue {
         let Value::Array(answer) = call.run(self).await? else { return Err(Error::Inconsistent) };
         let mut items = answer.into_iter();
         let timer: i64 = read(items.next())?;
-        let mut jobs = Vec::with_capacity(items.len() / 3);
+        let mut jobs = Vec::with_capacity(items.len() / 4);
         while let Some(member) = items.next() {
             let member: String = read(Some(member))?;
             let (host, priority): (u32, u8) = (read(items.next())?, read(items.next())?);
+            let ticket = Ticket(read(items.next())?);
             let job = member.parse().map_err(|_| Error::Inconsistent)?;
-            jobs.push(Proposal { job, host: HostId(host), priority: priority == 1 });
+            jobs.push(Proposal { job, host: HostId(host), priority: priority == 1, ticket });
         }
         let next_timer = u64::try_from(timer).ok().map(Duration::from_millis);
         Ok(Proposals { jobs, next_timer })
+    }
+}
+
+/// Most entries of each kind that one call of [`Queue::promote_due`] looks at.
+const PROMOTED_AT_ONCE: u64 = 500;
+/// Most calls of one promotion.
+const PROMOTE_CALLS: u32 = 20;
+
+impl Queue {
+    /// Makes ready what is due: delayed jobs of these targets, and proposals that nobody settled.
+    /// `Rebuild` when the queues are lost.
+    pub async fn promote_due(&self, targets: &[TargetId]) -> Result<()> {
+        for _ in 0..PROMOTE_CALLS {
+            let mut call = Call::new(&PROMOTE_DUE, self);
+            call.arg(PROMOTED_AT_ONCE);
+            for target in targets {
+                call.arg(target.0);
+            }
+            if read::<u64>(Some(call.run(self).await?))? < PROMOTED_AT_ONCE {
+                break;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -6,14 +6,14 @@ use super::{
     Error, Host, Job, Queue, Result,
     producer::{push_jobs, set_hosts},
     propose::read,
-    scripts::{BEGIN_REBUILD, Call, END_REBUILD},
+    scripts::{ABANDON_REBUILD, BEGIN_REBUILD, Call, END_REBUILD},
 };
 
 /// A rebuild that goes without a load for so many milliseconds may be taken over by somebody else.
 const SILENCE_MS: u64 = 30_000;
 
-/// The right to rebuild. Nobody else uses the queues until [`Rebuild::finish`]; when this is dropped
-/// instead, somebody else takes over after [`SILENCE_MS`].
+/// The right to rebuild. Nobody else uses the queues until [`Rebuild::finish`]; somebody else may take over
+/// after [`Rebuild::abandon`], and after [`SILENCE_MS`] when this is dropped.
 #[derive(Debug)]
 pub struct Rebuild {
     queue: Queue,
@@ -41,6 +41,12 @@ impl Rebuild {
     /// Loads jobs.
     pub async fn load_jobs(&self, jobs: &[Job]) -> Result<()> {
         push_jobs(&self.queue, &self.token, jobs).await.map(|_| ())
+    }
+
+    /// Leaves the rebuild to somebody else.
+    pub async fn abandon(self) -> Result<()> {
+        let mut call = Call::new(&ABANDON_REBUILD, &self.queue);
+        call.arg(&self.token).run(&self.queue).await.map(|_| ())
     }
 
     /// Opens the queues.

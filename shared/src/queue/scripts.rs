@@ -18,9 +18,12 @@ macro_rules! scripts {
 }
 
 scripts! {
+    ABANDON_REBUILD = "abandon_rebuild",
     BEGIN_REBUILD = "begin_rebuild",
     END_REBUILD = "end_rebuild",
+    FORGET_HOSTS = "forget_hosts",
     HEARTBEAT_JOBS = "heartbeat_jobs",
+    PROMOTE_DUE = "promote_due",
     PROPOSE_JOBS = "propose_jobs",
     PUSH_JOBS = "push_jobs",
     SET_HOSTS = "set_hosts",

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    Queue, Result,
+    Queue, Result, Ticket,
     propose::read,
     scripts::{Call, SETTLE_JOBS},
 };
@@ -12,7 +12,7 @@ use crate::domain::ids::{Epoch, JobId};
 /// Where a settled job goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Then {
-    /// Out of the queue.
+    /// Out of the queue, unless it was a proposal and its job was pushed as ready meanwhile.
     Drop,
     /// Back to its place.
     Ready,
@@ -22,13 +22,22 @@ pub enum Then {
     Delay(Duration),
 }
 
+/// What holds a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Hold {
+    /// This proposal, until its visibility time is over.
+    Proposal(Ticket),
+    /// The claim of this epoch.
+    Lease(Epoch),
+}
+
 /// One settlement.
 #[derive(Debug, Clone, Copy)]
 pub struct Settlement {
     /// The migration.
     pub job: JobId,
-    /// The epoch of its claim, or `None` for a proposal that was not claimed.
-    pub epoch: Option<Epoch>,
+    /// What ends: this proposal, or the lease of this epoch and of any before it.
+    pub hold: Hold,
     /// Where it goes.
     pub then: Then,
 }
@@ -48,8 +57,13 @@ impl Queue {
                 Then::Blocked => ("blocked", Duration::ZERO),
                 Then::Delay(wait) => ("delay", wait),
             };
+            let (epoch, ticket) = match settlement.hold {
+                Hold::Proposal(Ticket(ticket)) => (0, ticket),
+                Hold::Lease(Epoch(epoch)) => (epoch, 0),
+            };
             call.arg(settlement.job.to_string())
-                .arg(settlement.epoch.map_or(0, |epoch| epoch.0))
+                .arg(epoch)
+                .arg(ticket)
                 .arg(how)
                 .arg(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
         }

@@ -1,5 +1,7 @@
 //! Backends: the workers' registrations, heartbeats and what the API wants of them.
 
+use std::time::Duration;
+
 use sqlx::{FromRow, Row as _, mysql::MySqlRow};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -56,6 +58,8 @@ pub struct Registration {
     pub initial_state: BackendState,
     /// Most migrations at a time by its configuration.
     pub threads: u32,
+    /// How long it lets children live without a confirmed heartbeat.
+    pub lease_deadline: Duration,
 }
 
 /// A backend as the API shows it.
@@ -164,13 +168,13 @@ impl Store {
         })?;
         sqlx::query(
             "INSERT INTO backends (target_id, name, incarnation, machine, version, last_heartbeat,
-                 wanted_state, actual_state, configured_threads, created)
-             VALUES (?, ?, ?, ?, ?, UTC_TIMESTAMP(3), ?, ?, ?, UTC_TIMESTAMP(3))
+                 wanted_state, actual_state, configured_threads, lease_deadline_ms, created)
+             VALUES (?, ?, ?, ?, ?, UTC_TIMESTAMP(3), ?, ?, ?, ?, UTC_TIMESTAMP(3))
              ON DUPLICATE KEY UPDATE incarnation = VALUES(incarnation), machine = VALUES(machine),
                  version = VALUES(version), last_heartbeat = UTC_TIMESTAMP(3), beat = beat + 1, threads_in_use = 0,
                  wanted_state = COALESCE(initial_state, VALUES(wanted_state)),
                  actual_state = COALESCE(initial_state, VALUES(actual_state)),
-                 configured_threads = VALUES(configured_threads)",
+                 configured_threads = VALUES(configured_threads), lease_deadline_ms = VALUES(lease_deadline_ms)",
         )
         .bind(target.id.0)
         .bind(&worker.name)
@@ -180,6 +184,7 @@ impl Store {
         .bind(worker.initial_state.as_str())
         .bind(worker.initial_state.as_str())
         .bind(worker.threads)
+        .bind(u32::try_from(worker.lease_deadline.as_millis()).unwrap_or(u32::MAX))
         .execute(&self.pool)
         .await?;
         self.backend(&worker.target, &worker.name).await?.ok_or(Error::RowsAffected {

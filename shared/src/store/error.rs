@@ -48,9 +48,16 @@ pub enum Error {
 
 /// MariaDB error numbers: lock wait timeout, deadlock, record changed since last read.
 const CONTENTION: [u16; 3] = [1205, 1213, 1020];
-/// Too many connections (of the server, of the user), shutdown in progress, connection killed,
-/// server gone, lost, read-only, no such thread, query interrupted.
-const UNAVAILABLE: [u16; 10] = [1040, 1203, 1053, 1927, 2006, 2013, 1290, 1836, 1317, 1094];
+/// States of the server that pass. Too many connections (of the server, of the user), shutdown in progress,
+/// connection killed, server gone, lost, read-only, no such thread, query interrupted; disk full, table full,
+/// storage engine failed, out of memory, no thread to be had, commit failed, statement took too long, host
+/// blocked after too many broken connections.
+const UNAVAILABLE: [u16; 18] = [
+    1040, 1203, 1053, 1927, 2006, 2013, 1290, 1836, 1317, 1094, 1021, 1114, 1030, 1041, 1135, 1180, 1969,
+    1129,
+];
+/// Login refused: of the user, of the host.
+const LOGIN_REFUSED: [u16; 2] = [1045, 1130];
 const DUPLICATE_KEY: u16 = 1062;
 
 fn number(error: &dyn DatabaseError) -> Option<u16> {
@@ -111,10 +118,20 @@ impl Error {
         matches!(self, Self::Unavailable(_) | Self::Contended(_))
     }
 
+    /// Whether it may pass for somebody who was let in before: also a login that is refused, while its
+    /// password or its grants are being changed.
+    pub fn may_pass(&self) -> bool {
+        self.is_transient() || self.is_one_of(&LOGIN_REFUSED)
+    }
+
+    fn is_one_of(&self, numbers: &[u16]) -> bool {
+        let Self::Refused(error) = self else { return false };
+        error.as_database_error().and_then(number).is_some_and(|number| numbers.contains(&number))
+    }
+
     /// Whether the database or a table is missing: no scheduler has made the schema yet.
     pub fn is_schema_missing(&self) -> bool {
-        let Self::Refused(error) = self else { return false };
-        error.as_database_error().and_then(number).is_some_and(|number| [1049, 1146].contains(&number))
+        self.is_one_of(&[1049, 1146])
     }
 
     /// Whether this is a conflict on the unique key `name`.

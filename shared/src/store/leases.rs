@@ -4,7 +4,7 @@ use sqlx::{Row as _, mysql::MySqlRow};
 use uuid::Uuid;
 
 use super::{Error, Result, Store, claim::Holder, tables::placeholders};
-use crate::domain::ids::{BackendId, Epoch, HostId, JobId, JournalId, SourceId, TargetId};
+use crate::domain::ids::{BackendId, Epoch, HostId, JobId, JournalId, SourceId};
 
 /// What is wanted of a running migration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,17 +87,6 @@ impl Store {
         .fetch_all(&self.pool)
         .await?;
         rows.iter().map(decode).collect()
-    }
-
-    /// Every lease with the target of its backend, for a rebuild of the queue.
-    pub async fn all_leases(&self) -> Result<Vec<(HeldLease, TargetId)>> {
-        let rows = sqlx::query(
-            "SELECT l.source_id, l.journal_id, l.sourcehost_id, l.epoch, l.wanted, b.target_id, 0 AS age_ms
-             FROM leases l JOIN backends b ON b.id = l.backend_id",
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        rows.iter().map(|row| Ok((decode(row)?, TargetId(row.try_get("target_id")?)))).collect()
     }
 }
 

@@ -20,6 +20,7 @@ mod options;
 mod orders;
 mod outbox;
 mod priority;
+mod queue_state;
 mod reap;
 mod schema;
 mod source_deletion;
@@ -38,7 +39,7 @@ mod users;
 
 use std::time::Duration;
 
-use sqlx::{ConnectOptions as _, MySqlPool, MySqlTransaction, mysql::MySqlPoolOptions};
+use sqlx::{ConnectOptions as _, Connection as _, MySqlPool, MySqlTransaction, mysql::MySqlPoolOptions};
 
 pub use audit::{AuditEntry, AuditFilter, Intent};
 pub use backends::{Backend, BackendState, Registration, WorkerHeartbeat};
@@ -55,7 +56,8 @@ pub use options::Options;
 pub use orders::Cancelled;
 pub use outbox::{Batch, HostRow, JobRow, LeaseRef};
 pub use priority::Prioritized;
-pub use reap::{LeaseBeat, Reaped};
+pub use queue_state::LeasedJob;
+pub use reap::{LeaseBeat, Reaped, ServerLife};
 pub use source_deletion::Deletion;
 pub use sourcehosts::{HostView, NewSourcehost, Sourcehost, SourcehostChange};
 pub use sources::{Source, SourceView};
@@ -92,10 +94,16 @@ impl Store {
             .max_lifetime(options.max_lifetime)
             .after_connect(|connection, _| {
                 Box::pin(async move {
-                    sqlx::query("SET SESSION tx_isolation = 'READ-COMMITTED', innodb_lock_wait_timeout = 10, idle_transaction_timeout = 20")
-                        .execute(connection)
-                        .await?;
+                    sqlx::query(SESSION).execute(connection).await?;
                     Ok(())
+                })
+            })
+            .after_release(|connection, _| {
+                Box::pin(async move {
+                    // What was cut off may be on its way still; a connection that does not get over it soon is
+                    // closed, or it would take up its place in the pool for ever.
+                    let ping = tokio::time::timeout(RELEASE_LIMIT, connection.ping()).await;
+                    ping.map_err(|_| sqlx::Error::PoolTimedOut)?.map(|()| true)
                 })
             })
             .connect_lazy_with(connect);
@@ -120,6 +128,14 @@ impl Store {
         self.pool.close().await;
     }
 }
+
+/// How every connection is set up. Waits for locks, also for those of whole tables, and transactions that
+/// their process has forgotten (it may be frozen) come to an end.
+const SESSION: &str = "SET SESSION tx_isolation = 'READ-COMMITTED', innodb_lock_wait_timeout = 10,
+    lock_wait_timeout = 10, idle_transaction_timeout = 20";
+
+/// How long a connection that goes back to the pool may take to answer.
+const RELEASE_LIMIT: Duration = Duration::from_secs(2);
 
 /// How long one attempt of a transaction may take.
 const ANSWER_LIMIT: Duration = Duration::from_secs(15);

@@ -63,6 +63,8 @@ pub struct Batch {
     entries: Vec<u64>,
     /// Source hosts to look at.
     pub hosts: Vec<HostRow>,
+    /// Source hosts that are gone.
+    pub gone_hosts: Vec<HostId>,
     /// Migrations to look at.
     pub jobs: Vec<JobRow>,
     /// Workers of which something else is wanted than before.
@@ -111,7 +113,19 @@ pub(super) async fn add_backend(connection: &mut MySqlConnection, backend: Backe
     Ok(())
 }
 
-/// Notes a source host in the transaction that changes it.
+/// Notes all source hosts of a Source in the transaction that deletes them.
+pub(super) async fn add_hosts_of(connection: &mut MySqlConnection, source: SourceId) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO outbox (kind, source_id, ref_id)
+         SELECT 'SOURCEHOST', 0, id FROM sourcehosts WHERE source_id = ?",
+    )
+    .bind(source.0)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Notes a source host in the transaction that changes or deletes it.
 pub(super) async fn add_host(connection: &mut MySqlConnection, host: HostId) -> Result<()> {
     sqlx::query("INSERT INTO outbox (kind, source_id, ref_id) VALUES ('SOURCEHOST', 0, ?)")
         .bind(host.0)
@@ -141,7 +155,9 @@ impl Store {
                 _ => drop(jobs.entry(SourceId(*source)).or_default().insert(JournalId(*id))),
             }
         }
-        let hosts = if hosts.is_empty() { Vec::new() } else { host_rows(&mut tx, Some(&hosts)).await? };
+        let rows = if hosts.is_empty() { Vec::new() } else { host_rows(&mut tx, Some(&hosts)).await? };
+        let gone_hosts = hosts.into_iter().filter(|id| rows.iter().all(|row| row.host != *id)).collect();
+        let hosts = rows;
         let names = if jobs.is_empty() { BTreeMap::new() } else { source_names(&mut tx).await? };
         let mut rows = Vec::new();
         for (source, ids) in jobs {
@@ -151,42 +167,16 @@ impl Store {
             tx,
             entries: entries.into_iter().map(|entry| entry.0).collect(),
             hosts,
+            gone_hosts,
             jobs: rows,
             backends: backends.into_iter().collect(),
         })
     }
-
-    /// Every source host, for a rebuild of the queue.
-    pub async fn all_hosts(&self) -> Result<Vec<HostRow>> {
-        host_rows(&mut *self.pool.acquire().await?, None).await
-    }
-
-    /// The waiting migrations of a Source with ids above `after`, at most `max`, in order of their
-    /// ids: a page for a rebuild of the queue.
-    pub async fn waiting_jobs(
-        &self,
-        source: &super::Source,
-        after: JournalId,
-        max: u32,
-    ) -> Result<Vec<JobRow>> {
-        let rows = sqlx::query_as(Tables::of(&source.name).sql(
-            "SELECT id, status, epoch, target_id, sourcehost_id, priority,
-                 CAST(COALESCE(TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), not_before), 0) AS SIGNED),
-                 CAST(NULL AS UNSIGNED), CAST(NULL AS UNSIGNED), CAST(NULL AS CHAR)
-             FROM {journal} WHERE status = 'SCHEDULED' AND id > ? ORDER BY id LIMIT ?",
-        ))
-        .bind(after.0)
-        .bind(max)
-        .fetch_all(&self.pool)
-        .await;
-        let rows: Vec<RawJob> = or_none(rows)?;
-        rows.into_iter().map(|row| decode_job(source.id, row)).collect()
-    }
 }
 
-type RawJob = (u64, String, u64, u32, u32, bool, i64, Option<u64>, Option<u64>, Option<String>);
+pub(super) type RawJob = (u64, String, u64, u32, u32, bool, i64, Option<u64>, Option<u64>, Option<String>);
 
-fn decode_job(source: SourceId, row: RawJob) -> Result<JobRow> {
+pub(super) fn decode_job(source: SourceId, row: RawJob) -> Result<JobRow> {
     let (id, status, epoch, target, host, priority, wait_us, backend, lease_epoch, wanted) = row;
     let status =
         Status::parse(&status).ok_or(super::Error::Inconsistent { table: "journal", column: "status" })?;
@@ -252,7 +242,7 @@ async fn job_rows(
     Ok(found)
 }
 
-async fn host_rows(
+pub(super) async fn host_rows(
     connection: &mut MySqlConnection,
     only: Option<&BTreeSet<HostId>>,
 ) -> Result<Vec<HostRow>> {

@@ -1,5 +1,7 @@
 //! Reaping: taking back a lease whose holder was silent in both stores.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use sqlx::MySqlConnection;
 
@@ -20,7 +22,25 @@ pub struct LeaseBeat {
     pub beat: u64,
     /// Its holder.
     pub backend: BackendId,
+    /// How long its holder lets children live without a confirmed heartbeat; zero when that is not known.
+    pub deadline: Duration,
 }
+
+/// Which server of MariaDB an answer came from, and which life of it. Another one may not have seen the
+/// heartbeats that this one saw.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerLife(String);
+
+impl ServerLife {
+    /// A life that differs from that of any other number.
+    #[doc(hidden)]
+    pub fn for_test(n: u32) -> Self {
+        Self(n.to_string())
+    }
+}
+
+/// Source, row, epoch, beat, holder, and that one's deadline while it is registered.
+type RawBeat = (u32, u64, u64, u64, u32, Option<u32>);
 
 /// What a reap did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,19 +56,33 @@ pub enum Reaped {
 impl Store {
     /// Every lease with its beat.
     pub async fn lease_beats(&self) -> Result<Vec<LeaseBeat>> {
-        let rows: Vec<(u32, u64, u64, u64, u32)> =
-            sqlx::query_as("SELECT source_id, journal_id, epoch, beat, backend_id FROM leases")
-                .fetch_all(&self.pool)
-                .await?;
-        Ok(rows
-            .into_iter()
-            .map(|(source, journal, epoch, beat, backend)| LeaseBeat {
-                job: JobId { source: SourceId(source), journal: JournalId(journal) },
-                epoch: Epoch(epoch),
-                beat,
-                backend: BackendId(backend),
-            })
-            .collect())
+        Ok(self.watch_leases().await?.1)
+    }
+
+    /// Every lease with its beat, and the life of the server that says so.
+    pub async fn watch_leases(&self) -> Result<(ServerLife, Vec<LeaseBeat>)> {
+        let mut connection = self.pool.acquire().await?;
+        // Both are of the moment at which the statement began, so their difference is when the server did.
+        let life: String = sqlx::query_scalar(
+            "SELECT CONCAT_WS(' ', @@hostname, @@port, UNIX_TIMESTAMP() - CAST(VARIABLE_VALUE AS SIGNED))
+             FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = 'UPTIME'",
+        )
+        .fetch_one(&mut *connection)
+        .await?;
+        let rows: Vec<RawBeat> = sqlx::query_as(
+            "SELECT l.source_id, l.journal_id, l.epoch, l.beat, l.backend_id, b.lease_deadline_ms
+             FROM leases l LEFT JOIN backends b ON b.id = l.backend_id",
+        )
+        .fetch_all(&mut *connection)
+        .await?;
+        let beats = rows.into_iter().map(|(source, journal, epoch, beat, backend, deadline_ms)| LeaseBeat {
+            job: JobId { source: SourceId(source), journal: JournalId(journal) },
+            epoch: Epoch(epoch),
+            beat,
+            backend: BackendId(backend),
+            deadline: Duration::from_millis(deadline_ms.unwrap_or(0).into()),
+        });
+        Ok((ServerLife(life), beats.collect()))
     }
 
     /// Takes a lease back: the row waits again, or is ABORTED when its cancel was requested, or FAILURE

@@ -3,7 +3,7 @@
 use sqlx::{MySqlConnection, pool::PoolConnection};
 
 use super::{
-    Error, Result, Source, Store,
+    Error, Result, Source, Store, outbox,
     tables::{Tables, placeholders},
 };
 use crate::domain::ids::SourceId;
@@ -97,6 +97,7 @@ impl Store {
             return Ok(Deletion::Unfinished);
         }
         let mut tx = self.begin().await?;
+        outbox::add_hosts_of(&mut tx, source.id).await?;
         for statement in ["DELETE FROM sourcehosts WHERE source_id = ?", "DELETE FROM sources WHERE id = ?"] {
             sqlx::query(statement).bind(source.id.0).execute(&mut *tx).await?;
         }
@@ -113,7 +114,8 @@ async fn drop_tables(
     source: &Source,
 ) -> Result<u64> {
     let tables = Tables::of(&source.name);
-    run(connection, "SET SESSION lock_wait_timeout = 2").await?;
+    // A process that is frozen with the locks in its hand loses them with the connection.
+    run(connection, "SET SESSION lock_wait_timeout = 2, wait_timeout = 10").await?;
     run(connection, &tables.text("LOCK TABLES {users} WRITE, {journal} WRITE")).await?;
     let open: i64 = sqlx::query_scalar(
         tables.sql("SELECT COUNT(*) FROM {journal} WHERE status IN ('SCHEDULED', 'SYNC')"),

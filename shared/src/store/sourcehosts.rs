@@ -233,6 +233,7 @@ impl Store {
 
     /// Deletes a source host. `false`, and nothing deleted, while it has users, open migrations or leases.
     pub async fn delete_sourcehost(&self, source: &Source, host: HostId) -> Result<bool> {
+        let mut tx = self.begin().await?;
         let deleted = sqlx::query(Tables::of(&source.name).sql(
             "DELETE FROM sourcehosts WHERE id = ? AND NOT EXISTS (SELECT 1 FROM leases WHERE sourcehost_id = ?)
                  AND NOT EXISTS (SELECT 1 FROM {users} WHERE sourcehost_id = ?)
@@ -242,8 +243,13 @@ impl Store {
         .bind(host.0)
         .bind(host.0)
         .bind(host.0)
-        .execute(&self.pool)
+        .execute(&mut *tx)
         .await?;
-        Ok(deleted.rows_affected() == 1)
+        if deleted.rows_affected() == 0 {
+            return Ok(false);
+        }
+        outbox::add_host(&mut tx, host).await?;
+        tx.commit().await?;
+        Ok(true)
     }
 }

@@ -97,6 +97,7 @@ pub async fn register(store: &Store, name: &str) -> Holder {
         version: "0".to_owned(),
         initial_state: BackendState::Running,
         threads: 4,
+        lease_deadline: Duration::from_secs(45),
     };
     let backend = store.register_backend(&registration).await.unwrap();
     assert_eq!(backend.incarnation, registration.incarnation);

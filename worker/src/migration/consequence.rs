@@ -4,21 +4,38 @@ use std::error::Error as StdError;
 
 use dmf_shared::{
     domain::outcome::{Outcome, Policy},
-    store::{Suspension, Trouble},
+    store::{self, Suspension, Trouble},
 };
 
-use super::Runner;
+use super::{Runner, database::ANSWER_LIMIT};
 use crate::{doveadm::judge::Judgement, held::Held};
 
 impl Runner {
     /// Draws the consequences of the last run of a sync. None of them decides about this migration, so
     /// what MariaDB can't note is logged and left.
     pub(super) async fn draw_consequences(&self, held: &Held, judgement: &Judgement, master_user: bool) {
+        let note = self.note_consequences(held, judgement, master_user);
+        match tokio::time::timeout(ANSWER_LIMIT, note).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(
+                error = &error as &dyn StdError,
+                "the trouble with the source host could not be noted"
+            ),
+            Err(_) => tracing::warn!("the trouble with the source host could not be noted in time"),
+        }
+    }
+
+    async fn note_consequences(
+        &self,
+        held: &Held,
+        judgement: &Judgement,
+        master_user: bool,
+    ) -> store::Result<()> {
         let store = &self.claimant.store;
         let (host, user) = (held.claimed.host.id, held.claimed.user.id);
         let settings = self.settings.suspend;
         let reason = |why: &str| format!("{why}: {}", judgement.message);
-        let noted = match (judgement.outcome, judgement.policy) {
+        match (judgement.outcome, judgement.policy) {
             (Outcome::Success, _) => store.clear_troubles(host).await,
             (Outcome::Authentication, _) if judgement.outcome.counts_against_host(master_user) => {
                 let suspension = Suspension {
@@ -58,12 +75,6 @@ impl Runner {
                 Ok(())
             }
             _ => Ok(()),
-        };
-        if let Err(error) = noted {
-            tracing::warn!(
-                error = &error as &dyn StdError,
-                "the trouble with the source host could not be noted"
-            );
         }
     }
 }

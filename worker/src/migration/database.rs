@@ -37,7 +37,7 @@ impl Runner {
                         what,
                         "waiting for the database"
                     );
-                    refusals += u32::from(!error.is_transient());
+                    refusals += u32::from(!error.may_pass());
                 }
                 Err(_) => tracing::warn!(what, "the database does not answer"),
             }

@@ -69,7 +69,7 @@ impl Runner {
                 tracing::error!(why, "the result could not be recorded in time");
                 return false;
             }
-            if error.is_some_and(|error| !error.is_transient()) {
+            if error.is_some_and(|error| !error.may_pass()) {
                 refusals += 1;
                 if refusals >= REFUSALS {
                     tracing::error!(why, "the result is refused, handing back");

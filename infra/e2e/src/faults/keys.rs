@@ -71,6 +71,11 @@ impl Keys {
             .collect())
     }
 
+    /// The ids of the source hosts that the queue knows.
+    pub async fn hosts(&self) -> Result<Vec<u32>> {
+        self.command(&["HKEYS", &Self::name("hosts")]).await
+    }
+
     /// All keys as they are now.
     pub async fn dump(&self) -> Result<BTreeMap<String, Vec<u8>>> {
         let keys: Vec<String> = self.command(&["KEYS", "*"]).await?;

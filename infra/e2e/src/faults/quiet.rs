@@ -38,6 +38,9 @@ async fn leftovers(
         left.push(format!("{outbox} entries of the outbox"));
     }
     left.extend(keys.leftovers().await?.into_iter().map(|key| format!("Redis {key}")));
+    let there = books.usage().await?;
+    let gone = keys.hosts().await?.into_iter().filter(|id| there.iter().all(|usage| usage.host != *id));
+    left.extend(gone.map(|id| format!("Redis knows source host {id}, which was deleted")));
     left.extend(children.doveadms());
     left.extend(witness.survivors());
     left.extend(children.recorded().into_iter().map(|child| format!("record of {child:?}")));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dmf_shared::{
     domain::ids::{Epoch, HostId, JobId, JournalId, SourceId, TargetId},
-    queue::{Host, Job, JobState, Running, Settlement, Then},
+    queue::{Hold, Host, Job, JobState, Running, Settlement, Then, Ticket},
 };
 use proptest::{collection::vec, prelude::*};
 
@@ -27,8 +27,10 @@ pub enum Which {
 /// Which epoch a call names.
 #[derive(Debug, Clone, Copy)]
 pub enum Age {
-    /// That of a proposal: none.
+    /// That of a proposal: none. In a settlement its ticket.
     Proposal,
+    /// As that, in a settlement with the ticket of an earlier proposal of the job.
+    OldProposal,
     /// Lower than the holder's.
     Stale,
     /// The holder's.
@@ -70,6 +72,9 @@ pub enum Call {
     Settle(Vec<(Which, Age, Goes)>),
     Heartbeat(Vec<(Which, Age, bool)>),
     SetHosts(Vec<Host>),
+    ForgetHost(HostId),
+    /// Of every target.
+    PromoteDue,
     FlushAll,
     BeginRebuild,
     /// Loads by the newest of the rebuilds that were begun, or by the oldest.
@@ -79,6 +84,9 @@ pub enum Call {
         jobs: Vec<(Which, Pushed, Age, bool)>,
     },
     FinishRebuild {
+        newest: bool,
+    },
+    AbandonRebuild {
         newest: bool,
     },
 }
@@ -109,6 +117,7 @@ fn any_job() -> impl Strategy<Value = Which> {
 fn age() -> impl Strategy<Value = Age> {
     prop_oneof![
         2 => Just(Age::Proposal),
+        1 => Just(Age::OldProposal),
         1 => Just(Age::Stale),
         3 => Just(Age::Same),
         2 => (1..3_u64).prop_map(Age::Newer),
@@ -150,6 +159,8 @@ fn call() -> impl Strategy<Value = Call> {
         5 => vec((which(), age(), goes), 1..4).prop_map(Call::Settle),
         5 => vec((which(), age(), prop::bool::weighted(0.3)), 1..4).prop_map(Call::Heartbeat),
         2 => hosts(3).prop_map(Call::SetHosts),
+        1 => (1..=HOSTS).prop_map(|host| Call::ForgetHost(HostId(host))),
+        2 => Just(Call::PromoteDue),
         1 => Just(Call::FlushAll),
         2 => Just(Call::BeginRebuild),
         1 => (prop::bool::weighted(0.8), hosts(4), pushes()).prop_map(|(newest, hosts, jobs)| Call::Load {
@@ -158,6 +169,7 @@ fn call() -> impl Strategy<Value = Call> {
             jobs
         }),
         2 => prop::bool::weighted(0.8).prop_map(|newest| Call::FinishRebuild { newest }),
+        1 => prop::bool::weighted(0.8).prop_map(|newest| Call::AbandonRebuild { newest }),
     ]
 }
 
@@ -184,7 +196,7 @@ fn job_of(which: Which, model: &Model) -> JobId {
 fn epoch_of(age: Age, job: JobId, model: &Model) -> u64 {
     let held = model.epoch_of(job);
     match age {
-        Age::Proposal => 0,
+        Age::Proposal | Age::OldProposal => 0,
         Age::Stale => held.saturating_sub(1),
         Age::Same => held,
         Age::Newer(by) => held + by,
@@ -213,7 +225,11 @@ pub fn jobs(pushes: &[(Which, Pushed, Age, bool)], model: &Model) -> Vec<Job> {
 pub fn settlements(settled: &[(Which, Age, Goes)], model: &Model) -> Vec<Settlement> {
     let settlement = |&(which, age, goes): &_| {
         let job = job_of(which, model);
-        let epoch = epoch_of(age, job, model);
+        let hold = match (age, epoch_of(age, job, model)) {
+            (Age::OldProposal, _) => Hold::Proposal(Ticket(model.old_ticket(job))),
+            (_, 0) => Hold::Proposal(Ticket(model.ticket_of(job))),
+            (_, epoch) => Hold::Lease(Epoch(epoch)),
+        };
         let then = match goes {
             Goes::Drop => Then::Drop,
             Goes::Ready => Then::Ready,
@@ -221,7 +237,7 @@ pub fn settlements(settled: &[(Which, Age, Goes)], model: &Model) -> Vec<Settlem
             Goes::DelayOver => Then::Delay(Duration::ZERO),
             Goes::DelayLong => Then::Delay(LONG),
         };
-        Settlement { job, epoch: (epoch > 0).then_some(Epoch(epoch)), then }
+        Settlement { job, hold, then }
     };
     settled.iter().map(settlement).collect()
 }

@@ -61,12 +61,28 @@ impl World {
                 check!(heard == expected, "{running:?} got {heard:?}, not {expected:?}");
             }
             Call::SetHosts(hosts) => self.set_hosts(hosts).await?,
+            Call::ForgetHost(host) => {
+                let usable = self.model.life == Life::Built;
+                if refused(self.queue.forget_hosts(&[*host]).await, usable, "a deletion")?.is_some() {
+                    self.model.forget_host(*host);
+                }
+            }
+            Call::PromoteDue => {
+                let usable = self.model.life == Life::Built;
+                let targets: Vec<_> = (1..=TARGETS).map(TargetId).collect();
+                if refused(self.queue.promote_due(&targets).await, usable, "a promotion")?.is_some() {
+                    for target in targets {
+                        self.model.let_time_pass(target);
+                    }
+                }
+            }
             Call::FlushAll => self.flush().await,
             Call::BeginRebuild => self.begin().await?,
             Call::Load { newest, hosts, jobs } => {
                 self.load(*newest, hosts, &call::jobs(jobs, &self.model)).await?;
             }
             Call::FinishRebuild { newest } => self.finish(*newest).await?,
+            Call::AbandonRebuild { newest } => self.abandon(*newest).await?,
         }
         self.compare().await
     }
@@ -149,6 +165,19 @@ impl World {
         let usable = self.model.life == Life::Building(number);
         if refused(rebuild.finish().await, usable, "the end of a rebuild")?.is_some() {
             self.model.life = Life::Built;
+        }
+        Ok(())
+    }
+
+    async fn abandon(&mut self, newest: bool) -> Checked {
+        if self.rebuilds.is_empty() {
+            return Ok(());
+        }
+        let index = if newest { self.rebuilds.len() - 1 } else { 0 };
+        let (number, rebuild) = self.rebuilds.remove(index);
+        rebuild.abandon().await.map_err(|error| format!("{error:?}"))?;
+        if self.model.life == Life::Building(number) {
+            self.model.life = Life::Lost;
         }
         Ok(())
     }

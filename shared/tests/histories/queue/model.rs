@@ -10,7 +10,7 @@ use std::{
 
 use dmf_shared::{
     domain::ids::{Epoch, HostId, JobId, TargetId},
-    queue::{HeldSlot, Host, Job, JobState, Running, Settlement, Then},
+    queue::{HeldSlot, Hold, Host, Job, JobState, Running, Settlement, Then, Ticket},
 };
 
 use super::call::{all_jobs, place};
@@ -26,8 +26,22 @@ pub struct Held {
     pub priority: bool,
     pub place: Place,
     pub beat: u64,
+    /// Of a proposal.
+    pub ticket: u64,
+    /// A proposal whose job was pushed as ready meanwhile.
+    pub again: bool,
     /// A proposal whose visibility time is over.
     pub over: bool,
+}
+
+const NOT_HELD: Held =
+    Held { epoch: 0, priority: false, place: None, beat: 0, ticket: 0, again: false, over: false };
+
+impl Held {
+    /// What the API calls it.
+    fn hold(&self) -> Hold {
+        if self.epoch == 0 { Hold::Proposal(Ticket(self.ticket)) } else { Hold::Lease(Epoch(self.epoch)) }
+    }
 }
 
 /// An entry of a ready queue.
@@ -61,6 +75,8 @@ pub struct Model {
     pub blocked: BTreeSet<HostId>,
     /// Of each queue that could have been asked: the hosts that were, since it was last.
     pub passed_by: BTreeMap<(TargetId, bool, HostId), BTreeSet<HostId>>,
+    /// Tickets of proposals: the newest of each job, and the one before.
+    tickets: BTreeMap<JobId, (u64, u64)>,
     last_place: u64,
 }
 
@@ -75,6 +91,7 @@ impl Model {
             held: BTreeMap::new(),
             blocked: BTreeSet::new(),
             passed_by: BTreeMap::new(),
+            tickets: BTreeMap::new(),
             last_place: 0,
         }
     }
@@ -88,12 +105,28 @@ impl Model {
         self.held.get(&job).map_or(0, |held| held.epoch)
     }
 
+    /// The newest ticket of a job; 0 when it was never proposed.
+    pub fn ticket_of(&self, job: JobId) -> u64 {
+        self.tickets.get(&job).map_or(0, |tickets| tickets.0)
+    }
+
+    /// An older ticket of a job.
+    pub fn old_ticket(&self, job: JobId) -> u64 {
+        self.tickets.get(&job).map_or(0, |tickets| tickets.1)
+    }
+
+    /// A proposal of this job; says whether its ticket is new.
+    pub fn hand_out(&mut self, job: JobId, ticket: u64) -> bool {
+        let before = self.ticket_of(job);
+        self.tickets.insert(job, (ticket, before));
+        ticket > before
+    }
+
     /// What the API shows of slots.
     pub fn slots(&self) -> BTreeMap<JobId, HeldSlot> {
         let slot = |(job, held): (&JobId, &Held)| {
             let (host, target) = place(*job);
-            let epoch = (held.epoch > 0).then_some(Epoch(held.epoch));
-            (*job, HeldSlot { epoch, host, target, beat: held.beat })
+            (*job, HeldSlot { hold: held.hold(), host, target, beat: held.beat })
         };
         self.held.iter().map(slot).collect()
     }
@@ -177,6 +210,13 @@ impl Model {
         self.delayed.remove(&(job, true)).is_some() || normal
     }
 
+    /// A host is gone, with what waits for it.
+    pub fn forget_host(&mut self, host: HostId) {
+        self.hosts.remove(&host);
+        self.ready.retain(|(job, _), _| place(*job).0 != host);
+        self.changed(host);
+    }
+
     /// The limits of hosts.
     pub fn set_hosts(&mut self, hosts: &[Host]) {
         for host in hosts {
@@ -206,13 +246,17 @@ impl Model {
                 JobState::Running => {
                     if held.is_none() {
                         let (epoch, priority) = (job.epoch.0, job.priority);
-                        let held = Held { epoch, priority, place: Some(0), beat: 0, over: false };
+                        let held = Held { epoch, priority, place: Some(0), ..NOT_HELD };
                         self.held.insert(job.job, held);
                         touched.insert(job.host);
                     }
                 }
                 JobState::Ready { after } => {
-                    if held.is_some_and(|held| held.epoch == 0 || held.epoch >= job.epoch.0) {
+                    if let Some(proposal) = self.held.get_mut(&job.job).filter(|held| held.epoch == 0) {
+                        (proposal.again, proposal.priority) = (true, job.priority);
+                        continue;
+                    }
+                    if held.is_some_and(|held| held.epoch >= job.epoch.0) {
                         continue;
                     }
                     if self.held.remove(&job.job).is_some() {
@@ -262,14 +306,21 @@ impl Model {
         let mut freed = 0;
         for settlement in settlements {
             let (job, host) = (settlement.job, place(settlement.job).0);
-            let epoch = settlement.epoch.map_or(0, |epoch| epoch.0);
             // A proposal is ended by its proposer alone, a running job by its holder or a newer one.
-            let ends = |held: &Held| (held.epoch == 0) == (epoch == 0) && held.epoch <= epoch;
+            let ends = |held: &Held| match settlement.hold {
+                Hold::Proposal(ticket) => held.epoch == 0 && held.ticket == ticket.0,
+                Hold::Lease(epoch) => held.epoch > 0 && held.epoch <= epoch.0,
+            };
             let Some(held) = self.held.get(&job).copied().filter(ends) else { continue };
             self.held.remove(&job);
             freed += 1;
-            match settlement.then {
+            let known = self.hosts.contains_key(&host);
+            let then =
+                if held.again && settlement.then == Then::Drop { Then::Ready } else { settlement.then };
+            match then {
                 Then::Drop => {}
+                // Nothing waits for a host that is gone.
+                _ if !known => {}
                 Then::Ready | Then::Blocked => {
                     self.enqueue(job, held.priority, held.place);
                 }
@@ -299,7 +350,7 @@ impl Model {
                 self.undelay(job.job);
                 let place = held.map_or(Some(0), |held| held.place);
                 let beat = held.map_or(0, |held| held.beat);
-                let held = Held { epoch: job.epoch.0, priority: job.priority, place, beat, over: false };
+                let held = Held { epoch: job.epoch.0, priority: job.priority, place, beat, ..NOT_HELD };
                 self.held.insert(job.job, held);
                 self.changed(job.host);
             }
@@ -313,8 +364,8 @@ impl Model {
 
     /// Ends what holds this job's slot.
     pub fn release(&self, job: JobId, then: Then) -> Settlement {
-        let epoch = self.epoch_of(job);
-        Settlement { job, epoch: (epoch > 0).then_some(Epoch(epoch)), then }
+        let hold = self.held.get(&job).map_or(Hold::Lease(Epoch(0)), Held::hold);
+        Settlement { job, hold, then }
     }
 
     /// What still waits, for messages.

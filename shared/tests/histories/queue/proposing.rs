@@ -32,21 +32,25 @@ impl Model {
     }
 
     /// Delays and visibility times that are over.
-    fn let_time_pass(&mut self, target: TargetId) {
+    pub fn let_time_pass(&mut self, target: TargetId) {
         let over = |(key, over): (&(JobId, bool), &bool)| (*over && place(key.0).1 == target).then_some(*key);
         let due: Vec<_> = self.delayed.iter().filter_map(over).collect();
         // Which of them came first is not told: they share a place.
         let new_place = self.next_place();
         for (job, priority) in due {
             self.delayed.remove(&(job, priority));
-            self.enqueue(job, priority, Some(new_place));
-            self.changed(place(job).0);
+            if self.hosts.contains_key(&place(job).0) {
+                self.enqueue(job, priority, Some(new_place));
+                self.changed(place(job).0);
+            }
         }
         let expired: Vec<_> =
             self.held.iter().filter(|(_, held)| held.over).map(|(job, held)| (*job, *held)).collect();
         for (job, held) in expired {
             self.held.remove(&job);
-            self.enqueue(job, held.priority, held.place);
+            if self.hosts.contains_key(&place(job).0) {
+                self.enqueue(job, held.priority, held.place);
+            }
             self.changed(place(job).0);
         }
     }
@@ -66,7 +70,7 @@ impl Model {
     }
 
     fn take(&mut self, target: TargetId, visible: bool, proposal: Proposal) -> Checked {
-        let Proposal { job, host, priority } = proposal;
+        let Proposal { job, host, priority, ticket } = proposal;
         check!(place(job) == (host, target), "{job} was proposed for {host} of target {target}");
         check!(!self.held.contains_key(&job), "{job} was proposed while its slot is taken");
         let Some(ready) = self.ready.get(&(job, priority)).copied() else {
@@ -74,10 +78,19 @@ impl Model {
         };
         check!(!self.blocked.contains(&host), "{job} was proposed while host {host} is blocked");
         check!(self.room(host, priority) > 0, "{job} was proposed and host {host} has no room");
+        check!(self.hand_out(job, ticket.0), "{job} was proposed with {ticket:?} again");
         self.take_turn(target, priority, host)?;
         self.drop_ahead(job, priority, ready)?;
         self.ready.remove(&(job, priority));
-        let held = Held { epoch: 0, priority, place: ready.place, beat: 0, over: !visible };
+        let held = Held {
+            epoch: 0,
+            priority,
+            place: ready.place,
+            beat: 0,
+            ticket: ticket.0,
+            again: false,
+            over: !visible,
+        };
         self.held.insert(job, held);
         self.changed(host);
         Ok(())

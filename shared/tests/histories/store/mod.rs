@@ -4,7 +4,7 @@ mod call;
 mod compare;
 mod model;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use dmf_lab::Lab;
 use dmf_shared::{
@@ -215,7 +215,8 @@ impl World<'_> {
         let Some(id) = self.model.find(which) else { return Ok(()) };
         let epoch = self.model.epoch(id, age);
         let beat = self.model.leases.get(&id).map_or(0, |lease| lease.beat + u64::from(beat_missed));
-        let lease = LeaseBeat { job: self.model.job(id), epoch, beat, backend: self.holders[0].backend };
+        let backend = self.holders[0].backend;
+        let lease = LeaseBeat { job: self.model.job(id), epoch, beat, backend, deadline: Duration::ZERO };
         let reaped = answered(self.scene.store.reap(&self.scene.source, &lease, MAX_LOSSES).await)?;
         same(&reaped, &self.model.reap(id, epoch, beat))
     }
