@@ -9,9 +9,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use dmf_shared::store;
-use serde_json::json;
 
-use super::limits::TooMany;
+use super::{error_body::ErrorBody, limits::TooMany};
 
 /// An answer that is an error.
 #[derive(Debug, Clone)]
@@ -153,11 +152,7 @@ pub async fn render(request: Request, next: Next) -> Response {
         }
         None => return response,
     };
-    let body = json!({
-        "message": status.canonical_reason().unwrap_or("Error"),
-        "_links": { "self": { "href": path, "templated": false } },
-        "_embedded": { "errors": errors.iter().map(|error| json!({ "message": error })).collect::<Vec<_>>() },
-    });
+    let body = ErrorBody::new(status, &path, &errors);
     let (mut parts, _) = response.into_parts();
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.headers.remove(header::CONTENT_TYPE);

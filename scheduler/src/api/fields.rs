@@ -7,20 +7,23 @@ use dmf_shared::domain::{
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 
-use super::error::{ApiError, Result};
+use super::{
+    error::{ApiError, Result},
+    kind::{Kind, Property, SECRET_LIMIT, TEXT_LIMIT, TEXTS_LIMIT},
+};
 
 /// The fields of a JSON object. Each is taken once; what is left at the end is unknown. Without `Debug`,
 /// since one may hold a password.
 pub struct Fields {
     object: Map<String, Value>,
-    known: Vec<&'static str>,
+    known: Vec<Property>,
     errors: Vec<String>,
     warnings: Vec<String>,
     lenient: bool,
 }
 
 /// What a client said of one field.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Given<T> {
     /// Nothing.
     Absent,
@@ -51,10 +54,6 @@ impl<T> Given<T> {
     }
 }
 
-/// Longest text that a field may hold unless it says otherwise, in bytes.
-const TEXT_LIMIT: usize = 255;
-/// Longest secret, in bytes.
-const SECRET_LIMIT: usize = 1024;
 /// Most errors that one answer holds: a body of 1 MiB can hold very many wrong fields.
 const ERROR_LIMIT: usize = 100;
 /// How much of the name of an unknown field is looked at, in characters.
@@ -83,13 +82,19 @@ impl Fields {
         self.errors.push(format!("{field}: {}", wrong.as_ref()));
     }
 
+    /// The fields that were asked for so far, in that order: what a body or a query may hold.
+    pub fn into_properties(self) -> Vec<Property> {
+        self.known
+    }
+
     /// Takes a field and reads what stands there, unless it is null; `Err` is all that is wrong with it.
     fn take<T>(
         &mut self,
         field: &'static str,
+        kind: Kind,
         read: impl FnOnce(&Value) -> Result<T, Vec<String>>,
     ) -> Given<T> {
-        self.known.push(field);
+        self.known.push(Property { name: field, kind, required: false, nullable: true });
         // Not `remove`, which would bring the others into another order.
         match self.object.shift_remove(field) {
             None => Given::Absent,
@@ -107,25 +112,21 @@ impl Fields {
     fn read<T>(
         &mut self,
         field: &'static str,
-        allowed: &str,
+        kind: Kind,
         read: impl FnOnce(&Value) -> Option<T>,
     ) -> Given<T> {
-        self.take(field, |value| read(value).ok_or_else(|| vec![format!("{field}: must be {allowed}")]))
+        self.take(field, kind, |value| read(value).ok_or_else(|| vec![format!("{field}: must be {kind}")]))
     }
 
     /// A text of 1 to 255 bytes without control characters.
     pub fn text(&mut self, field: &'static str) -> Given<String> {
-        self.read(field, "a text of 1 to 255 bytes without control characters", short_text)
+        self.read(field, Kind::Text, short_text)
     }
 
-    /// A name of 1 to `limit` characters that can stand in a path and a command line.
+    /// A name of 1 to `limit` bytes that can stand in a path and a command line.
     pub fn name(&mut self, field: &'static str, limit: usize) -> Given<String> {
-        let allowed = format!(
-            "a text of 1 to {limit} characters, without slashes, control characters, spaces at its ends and a \
-             hyphen at its beginning"
-        );
-        self.parsed(field, &allowed, |text| {
-            let fits = (1..=limit).contains(&text.chars().count())
+        self.parsed(field, Kind::Name { limit }, |text| {
+            let fits = (1..=limit).contains(&text.len())
                 && !text.contains(|c: char| c == '/' || c.is_control())
                 && text.trim() == text
                 && !text.starts_with('-');
@@ -135,7 +136,7 @@ impl Fields {
 
     /// A secret text of 1 to 1024 bytes.
     pub fn secret(&mut self, field: &'static str) -> Given<SecretString> {
-        self.read(field, "a text of 1 to 1024 bytes without NUL", |value| {
+        self.read(field, Kind::Secret, |value| {
             let text = value.as_str()?;
             let fits = (1..=SECRET_LIMIT).contains(&text.len()) && !text.contains('\0');
             fits.then(|| SecretString::from(text))
@@ -144,7 +145,7 @@ impl Fields {
 
     /// A whole number from `min` to `max`.
     pub fn number(&mut self, field: &'static str, min: u32, max: u32) -> Given<u32> {
-        self.read(field, &format!("a whole number from {min} to {max}"), |value| {
+        self.read(field, Kind::Number { min, max }, |value| {
             let number = u32::try_from(value.as_u64()?).ok()?;
             (min..=max).contains(&number).then_some(number)
         })
@@ -152,41 +153,43 @@ impl Fields {
 
     /// A TCP port.
     pub fn port(&mut self, field: &'static str) -> Given<u16> {
-        self.read(field, "a port from 1 to 65535", |value| {
-            u16::try_from(value.as_u64()?).ok().filter(|port| *port > 0)
-        })
+        self.read(field, Kind::Port, |value| u16::try_from(value.as_u64()?).ok().filter(|port| *port > 0))
     }
 
     /// `true` or `false`.
     pub fn flag(&mut self, field: &'static str) -> Given<bool> {
-        self.read(field, "true or false", Value::as_bool)
+        self.read(field, Kind::Flag, Value::as_bool)
     }
 
-    /// A text that `parse` knows; `allowed` says which those are.
+    /// A text that `parse` knows; `kind` says which those are.
     pub fn parsed<T>(
         &mut self,
         field: &'static str,
-        allowed: &str,
+        kind: Kind,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Given<T> {
-        self.read(field, allowed, |value| parse(value.as_str()?))
+        self.read(field, kind, |value| parse(value.as_str()?))
     }
 
     /// A list of texts, or one text.
     pub fn texts(&mut self, field: &'static str) -> Given<Vec<String>> {
-        let allowed = "a list of at most 1000 texts of 1 to 255 bytes without control characters";
-        self.read(field, allowed, |value| {
+        self.texts_of(field, Kind::Texts)
+    }
+
+    /// The same, where `kind` says more of the texts and the caller looks at that.
+    pub fn texts_of(&mut self, field: &'static str, kind: Kind) -> Given<Vec<String>> {
+        self.read(field, kind, |value| {
             let items = match value {
                 Value::Array(items) => &items[..],
                 single => std::slice::from_ref(single),
             };
-            if items.len() > 1000 { None } else { items.iter().map(short_text).collect() }
+            if items.len() > TEXTS_LIMIT { None } else { items.iter().map(short_text).collect() }
         })
     }
 
     /// A time in any ISO-8601 form.
     pub fn time(&mut self, field: &'static str) -> Given<time::OffsetDateTime> {
-        self.read(field, "a time such as 2024-05-01T22:00:00Z", |value| {
+        self.read(field, Kind::Time, |value| {
             let time = time::OffsetDateTime::parse(
                 value.as_str()?,
                 &time::format_description::well_known::Iso8601::PARSING,
@@ -200,8 +203,12 @@ impl Fields {
     /// A command, checked as far as it can be without the worker's configuration; what is doubtful about it
     /// becomes a warning.
     pub fn command(&mut self, field: &'static str) -> Given<Command> {
+        self.command_of(field, Kind::Command)
+    }
+
+    fn command_of(&mut self, field: &'static str, kind: Kind) -> Given<Command> {
         let text = |fault: Fault| fault.within(field).to_string();
-        let read = self.take(field, |value| {
+        let read = self.take(field, kind, |value| {
             command_rules::read_from_api(value).map_err(|faults| faults.into_iter().map(text).collect())
         });
         match read {
@@ -222,7 +229,7 @@ impl Fields {
         {
             *value = Value::Null;
         }
-        self.command(field)
+        self.command_of(field, Kind::OptionalCommand)
     }
 
     /// What is doubtful about the commands that were read.
@@ -232,6 +239,9 @@ impl Fields {
 
     /// The value of a field that must be there; notes it when it is not.
     pub fn require<T>(&mut self, field: &'static str, given: Given<T>) -> Option<T> {
+        self.describe(field, |property| {
+            *property = Property { required: true, nullable: false, ..*property }
+        });
         if matches!(given, Given::Absent | Given::Null) {
             self.refuse(field, "is required");
         }
@@ -240,10 +250,17 @@ impl Fields {
 
     /// The value of a field that can be changed but not cleared; notes a null.
     pub fn kept<T>(&mut self, field: &'static str, given: Given<T>) -> Option<T> {
+        self.describe(field, |property| property.nullable = false);
         if matches!(given, Given::Null) {
             self.refuse(field, "can't be null");
         }
         given.value()
+    }
+
+    fn describe(&mut self, field: &'static str, change: impl FnOnce(&mut Property)) {
+        if let Some(property) = self.known.iter_mut().find(|property| property.name == field) {
+            change(property);
+        }
     }
 
     /// What `complete` makes of the fields, unless something was wrong: then 400 with all of it, unknown
@@ -253,9 +270,11 @@ impl Fields {
         let shown = if self.lenient { 0 } else { ERROR_LIMIT };
         for field in unknown.keys().take(shown) {
             let field: String = field.chars().take(NAME_LIMIT).collect();
-            let wrong = match self.nearest(&field) {
-                Some(known) => format!("unknown field, did you mean {known}?"),
-                None => format!("unknown field, there are: {}", self.known.join(", ")),
+            let wrong = if let Some(known) = self.nearest(&field) {
+                format!("unknown field, did you mean {known}?")
+            } else {
+                let known: Vec<_> = self.known.iter().map(|property| property.name).collect();
+                format!("unknown field, there are: {}", known.join(", "))
             };
             self.refuse(&field, wrong);
         }
@@ -273,7 +292,7 @@ impl Fields {
         };
         self.known
             .iter()
-            .copied()
+            .map(|property| property.name)
             .map(|known| (similar(&known), known))
             .filter(|(similarity, _)| *similarity > 0.5)
             .max_by(|a, b| a.0.total_cmp(&b.0))
@@ -283,7 +302,10 @@ impl Fields {
 
 /// A text that fits into a column and a log line.
 fn short_text(value: &Value) -> Option<String> {
-    let text = value.as_str()?;
-    let fits = (1..=TEXT_LIMIT).contains(&text.len()) && !text.contains(char::is_control);
-    fits.then(|| text.to_owned())
+    value.as_str().filter(|text| is_short_text(text)).map(str::to_owned)
+}
+
+/// Whether the text has 1 to 255 bytes and no control characters.
+pub fn is_short_text(text: &str) -> bool {
+    (1..=TEXT_LIMIT).contains(&text.len()) && !text.contains(char::is_control)
 }

@@ -1,16 +1,20 @@
 //! The REST API: one folder a resource, one file a route; beside them what all routes share.
 
 pub mod admin;
+pub mod answer;
 pub mod audit;
 pub mod auth;
 pub mod csv;
 pub mod deadline;
 pub mod error;
+pub mod error_body;
 pub mod fields;
 pub mod health;
 pub mod json;
+pub mod kind;
 pub mod limits;
 pub mod migrations;
+pub mod openapi;
 pub mod path;
 pub mod peer;
 pub mod query;

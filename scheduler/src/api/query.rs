@@ -6,7 +6,7 @@ use axum::{
 };
 use serde_json::{Map, Value};
 
-use super::{error::ApiError, fields::Fields, v1::Reading};
+use super::{error::ApiError, fields::Fields, kind::Kind, v1::Reading};
 
 /// The parameters of a query, each at most once; unknown ones are refused when the fields are finished.
 pub struct Query(pub Fields);
@@ -55,17 +55,16 @@ impl Page {
 impl Fields {
     /// `limit` and `cursor`. A cursor is what the page before gave, and means nothing else.
     pub fn page(&mut self) -> Page {
-        let allowed = format!("a whole number from 1 to {MAX_LIMIT}");
-        let limit = self.parsed("limit", &allowed, |text| {
+        let limit = self.parsed("limit", Kind::Number { min: 1, max: MAX_LIMIT }, |text| {
             text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit))
         });
-        let cursor = self.parsed("cursor", "the nextCursor of an earlier page", |text| text.parse().ok());
+        let cursor = self.parsed("cursor", Kind::Cursor, |text| text.parse().ok());
         Page { limit: limit.value().unwrap_or(DEFAULT_LIMIT), cursor: cursor.value() }
     }
 
     /// `true` or `false`, as a parameter of a query.
     pub fn switch(&mut self, field: &'static str) -> bool {
-        let given = self.parsed(field, "true or false", |text| text.parse().ok());
+        let given = self.parsed(field, Kind::Flag, |text| text.parse().ok());
         given.value().unwrap_or(false)
     }
 }

@@ -1,42 +1,90 @@
-//! A migration's record as JSON.
+//! A migration's record in answers.
 
-use super::v1;
-use dmf_shared::store::Record;
-use serde_json::{Map, Value, json};
+use dmf_shared::store;
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::answer::{free_object, free_objects, is_left_out, phase, status};
 
 /// A time as text; every answer uses this form.
 pub use dmf_shared::domain::clock::to_text as time;
 
-/// An object in the given order, without the fields that are null; v1 has these, too.
-pub fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
-    let nulls = v1::prints_nulls();
-    let fields = fields.into_iter().filter(|(_, value)| nulls || !value.is_null());
-    Value::Object(fields.map(|(name, value)| (name.to_owned(), value)).collect::<Map<_, _>>())
+/// The record as `rest-api.md` lists its fields.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Migration)]
+pub struct Record {
+    id: u64,
+    source_uid: String,
+    #[schema(format = DateTime)]
+    created: String,
+    #[schema(schema_with = status)]
+    status: &'static str,
+    #[schema(schema_with = phase)]
+    phase: &'static str,
+    priority: bool,
+    #[serde(skip_serializing_if = "is_left_out")]
+    #[schema(format = DateTime)]
+    not_before: Option<String>,
+    #[serde(skip_serializing_if = "is_left_out")]
+    #[schema(format = DateTime)]
+    started: Option<String>,
+    #[serde(skip_serializing_if = "is_left_out")]
+    #[schema(format = DateTime)]
+    stopped: Option<String>,
+    #[serde(skip_serializing_if = "is_left_out")]
+    attempt: Option<u32>,
+    #[serde(skip_serializing_if = "is_left_out")]
+    #[schema(schema_with = free_objects)]
+    details: Option<Value>,
+    #[serde(skip_serializing_if = "is_left_out")]
+    backend: Option<String>,
+    #[schema(format = DateTime)]
+    modified: String,
+    #[serde(skip_serializing_if = "is_left_out")]
+    target_message_count: Option<u64>,
+    #[serde(skip_serializing_if = "is_left_out")]
+    target_mailbox_size: Option<u64>,
+    #[serde(skip_serializing_if = "is_left_out")]
+    source_message_count: Option<u64>,
+    #[serde(skip_serializing_if = "is_left_out")]
+    source_mailbox_size: Option<u64>,
+    #[serde(skip_serializing_if = "is_left_out")]
+    expunged_message_count: Option<u64>,
+    #[serde(skip_serializing_if = "is_left_out")]
+    sync_message_count: Option<u64>,
+    #[serde(skip_serializing_if = "is_left_out")]
+    sync_speed: Option<u64>,
+    #[serde(skip_serializing_if = "is_left_out")]
+    #[schema(schema_with = free_object)]
+    verification: Option<Value>,
 }
 
-/// The record as `rest-api.md` lists its fields.
-pub fn record(record: &Record) -> Value {
-    object([
-        ("id", json!(record.id)),
-        ("sourceUid", json!(record.source_uid)),
-        ("created", json!(time(record.created))),
-        ("status", json!(record.status)),
-        ("phase", json!(record.phase)),
-        ("priority", json!(record.priority)),
-        ("notBefore", json!(record.not_before.map(time))),
-        ("started", json!(record.started.map(time))),
-        ("stopped", json!(record.stopped.map(time))),
-        ("attempt", json!(Some(record.attempt).filter(|attempt| *attempt > 0))),
-        ("details", json!(record.details)),
-        ("backend", json!(record.backend)),
-        ("modified", json!(time(record.modified))),
-        ("targetMessageCount", json!(record.target_message_count)),
-        ("targetMailboxSize", json!(record.target_mailbox_size)),
-        ("sourceMessageCount", json!(record.source_message_count)),
-        ("sourceMailboxSize", json!(record.source_mailbox_size)),
-        ("expungedMessageCount", json!(record.expunged_message_count)),
-        ("syncMessageCount", json!(record.sync_message_count)),
-        ("syncSpeed", json!(record.sync_speed)),
-        ("verification", json!(record.verification)),
-    ])
+impl From<&store::Record> for Record {
+    fn from(record: &store::Record) -> Self {
+        Self {
+            id: record.id.0,
+            source_uid: record.source_uid.clone(),
+            created: time(record.created),
+            status: record.status.as_str(),
+            phase: record.phase.as_str(),
+            priority: record.priority,
+            not_before: record.not_before.map(time),
+            started: record.started.map(time),
+            stopped: record.stopped.map(time),
+            attempt: Some(record.attempt).filter(|attempt| *attempt > 0),
+            details: record.details.clone(),
+            backend: record.backend.clone(),
+            modified: time(record.modified),
+            target_message_count: record.target_message_count,
+            target_mailbox_size: record.target_mailbox_size,
+            source_message_count: record.source_message_count,
+            source_mailbox_size: record.source_mailbox_size,
+            expunged_message_count: record.expunged_message_count,
+            sync_message_count: record.sync_message_count,
+            sync_speed: record.sync_speed,
+            verification: record.verification.clone(),
+        }
+    }
 }

@@ -10,7 +10,9 @@ use axum::{
 
 use super::{
     admin::{self, backends, sourcehosts, sources, targets},
-    audit, auth, deadline, health, json, migrations, users,
+    audit, auth, deadline, health, json, migrations,
+    openapi::{Body, Doc},
+    users,
 };
 use crate::app::App;
 
@@ -34,79 +36,205 @@ pub struct Route {
     pub path: &'static str,
     /// Who may call it.
     pub access: Access,
+    /// What the OpenAPI document says of it.
+    pub doc: Doc,
     handler: MethodRouter<App>,
 }
 
 /// All routes.
 pub fn routes() -> Vec<Route> {
-    use Access::{Admin, Customer, Everybody};
+    [of_everybody(), of_sources(), of_targets(), of_customers()].into_iter().flatten().collect()
+}
+
+/// Routes for everybody.
+fn of_everybody() -> Vec<Route> {
+    use Access::Everybody;
+    vec![get(Everybody, "/health", health::health, health::HEALTH)]
+}
+
+/// What the admin does with Sources and their hosts.
+fn of_sources() -> Vec<Route> {
+    use Access::Admin;
     vec![
-        get(Everybody, "/health", health::health),
-        get(Admin, "/dmf/admin/api/v2/sources", sources::list::list),
-        post(Admin, "/dmf/admin/api/v2/sources", sources::create::create),
-        get(Admin, "/dmf/admin/api/v2/sources/{source}", sources::read::read),
-        put(Admin, "/dmf/admin/api/v2/sources/{source}", sources::update::update),
-        delete(Admin, "/dmf/admin/api/v2/sources/{source}", sources::delete::delete),
-        put(Admin, "/dmf/admin/api/v2/sources/{source}/pause", sources::pause::pause),
-        put(Admin, "/dmf/admin/api/v2/sources/{source}/resume", sources::pause::resume),
-        get(Admin, "/dmf/admin/api/v2/sources/{source}/sourcehosts", sourcehosts::list::list),
-        post(Admin, "/dmf/admin/api/v2/sources/{source}/sourcehosts", sourcehosts::create::create),
-        get(Admin, "/dmf/admin/api/v2/sources/{source}/sourcehosts/{host}", sourcehosts::read::read),
-        put(Admin, "/dmf/admin/api/v2/sources/{source}/sourcehosts/{host}", sourcehosts::update::update),
-        delete(Admin, "/dmf/admin/api/v2/sources/{source}/sourcehosts/{host}", sourcehosts::delete::delete),
-        put(Admin, "/dmf/admin/api/v2/sources/{source}/sourcehosts/{host}/pause", sourcehosts::pause::pause),
+        get(Admin, "/dmf/admin/api/v2/sources", sources::list::list, sources::list::LIST),
+        post(Admin, "/dmf/admin/api/v2/sources", sources::create::create, sources::create::CREATE),
+        get(Admin, "/dmf/admin/api/v2/sources/{source}", sources::read::read, sources::read::READ),
+        put(Admin, "/dmf/admin/api/v2/sources/{source}", sources::update::update, sources::update::UPDATE),
+        delete(Admin, "/dmf/admin/api/v2/sources/{source}", sources::delete::delete, sources::delete::DELETE),
+        put(Admin, "/dmf/admin/api/v2/sources/{source}/pause", sources::pause::pause, sources::pause::PAUSE),
+        put(
+            Admin,
+            "/dmf/admin/api/v2/sources/{source}/resume",
+            sources::pause::resume,
+            sources::pause::RESUME,
+        ),
+        get(
+            Admin,
+            "/dmf/admin/api/v2/sources/{source}/sourcehosts",
+            sourcehosts::list::list,
+            sourcehosts::list::LIST,
+        ),
+        post(
+            Admin,
+            "/dmf/admin/api/v2/sources/{source}/sourcehosts",
+            sourcehosts::create::create,
+            sourcehosts::create::CREATE,
+        ),
+        get(
+            Admin,
+            "/dmf/admin/api/v2/sources/{source}/sourcehosts/{host}",
+            sourcehosts::read::read,
+            sourcehosts::read::READ,
+        ),
+        put(
+            Admin,
+            "/dmf/admin/api/v2/sources/{source}/sourcehosts/{host}",
+            sourcehosts::update::update,
+            sourcehosts::update::UPDATE,
+        ),
+        delete(
+            Admin,
+            "/dmf/admin/api/v2/sources/{source}/sourcehosts/{host}",
+            sourcehosts::delete::delete,
+            sourcehosts::delete::DELETE,
+        ),
+        put(
+            Admin,
+            "/dmf/admin/api/v2/sources/{source}/sourcehosts/{host}/pause",
+            sourcehosts::pause::pause,
+            sourcehosts::pause::PAUSE,
+        ),
         put(
             Admin,
             "/dmf/admin/api/v2/sources/{source}/sourcehosts/{host}/resume",
             sourcehosts::pause::resume,
-        ),
-        get(Admin, "/dmf/admin/api/v2/targets", targets::list::list),
-        post(Admin, "/dmf/admin/api/v2/targets", targets::create::create),
-        get(Admin, "/dmf/admin/api/v2/targets/{target}", targets::read::read),
-        delete(Admin, "/dmf/admin/api/v2/targets/{target}", targets::delete::delete),
-        get(Admin, "/dmf/admin/api/v2/targets/{target}/backends", backends::list::of_target),
-        get(Admin, "/dmf/admin/api/v2/targets/{target}/backends/{name}", backends::read::read),
-        put(Admin, "/dmf/admin/api/v2/targets/{target}/backends/{name}", backends::update::update),
-        delete(Admin, "/dmf/admin/api/v2/targets/{target}/backends/{name}", backends::delete::delete),
-        put(Admin, "/dmf/admin/api/v2/targets/{target}/backends/{name}/start", backends::order::start),
-        put(Admin, "/dmf/admin/api/v2/targets/{target}/backends/{name}/pause", backends::order::pause),
-        put(Admin, "/dmf/admin/api/v2/targets/{target}/backends/{name}/stop", backends::order::stop),
-        get(Admin, "/dmf/admin/api/v2/backends", backends::list::all),
-        get(Admin, "/dmf/admin/api/v2/audit", admin::audit::list),
-        post(Customer, "/dmf/api/v2/users", users::create::create),
-        get(Customer, "/dmf/api/v2/users", users::list::list),
-        get(Customer, "/dmf/api/v2/users/{source_uid}", users::read::read),
-        put(Customer, "/dmf/api/v2/users/{source_uid}", users::update::update),
-        delete(Customer, "/dmf/api/v2/users/{source_uid}", users::delete::delete),
-        post(Customer, "/dmf/api/v2/users/migrations", migrations::submit::submit),
-        post(Customer, "/dmf/api/v2/users/migrations/bulk", migrations::bulk::bulk),
-        get(Customer, "/dmf/api/v2/users/migrations", migrations::list::list),
-        get(Customer, "/dmf/api/v2/users/migrations/summary", migrations::summary::summary),
-        get(Customer, "/dmf/api/v2/users/{source_uid}/migrations", migrations::history::history),
-        get(Customer, "/dmf/api/v2/users/{source_uid}/migrations/latest", migrations::latest::latest),
-        post(Customer, "/dmf/api/v2/users/{source_uid}/migrations/latest/cancel", migrations::cancel::cancel),
-        put(
-            Customer,
-            "/dmf/api/v2/users/{source_uid}/migrations/latest/priority",
-            migrations::prioritize::prioritize,
-        ),
-        get(Customer, "/dmf/api/v2/users/{source_uid}/migrations/{id}", migrations::read::read),
-        put(
-            Customer,
-            "/dmf/api/v2/users/{source_uid}/migrations/close/latest/as/{status}",
-            migrations::close::close,
+            sourcehosts::pause::RESUME,
         ),
     ]
 }
 
-/// The one route whose body is read by its handler, as a stream.
-const STREAMED: &str = "/dmf/api/v2/users/migrations/bulk";
+/// What the admin does with targets and workers, and the audit log.
+fn of_targets() -> Vec<Route> {
+    use Access::Admin;
+    vec![
+        get(Admin, "/dmf/admin/api/v2/targets", targets::list::list, targets::list::LIST),
+        post(Admin, "/dmf/admin/api/v2/targets", targets::create::create, targets::create::CREATE),
+        get(Admin, "/dmf/admin/api/v2/targets/{target}", targets::read::read, targets::read::READ),
+        delete(Admin, "/dmf/admin/api/v2/targets/{target}", targets::delete::delete, targets::delete::DELETE),
+        get(
+            Admin,
+            "/dmf/admin/api/v2/targets/{target}/backends",
+            backends::list::of_target,
+            backends::list::OF_TARGET,
+        ),
+        get(
+            Admin,
+            "/dmf/admin/api/v2/targets/{target}/backends/{name}",
+            backends::read::read,
+            backends::read::READ,
+        ),
+        put(
+            Admin,
+            "/dmf/admin/api/v2/targets/{target}/backends/{name}",
+            backends::update::update,
+            backends::update::UPDATE,
+        ),
+        delete(
+            Admin,
+            "/dmf/admin/api/v2/targets/{target}/backends/{name}",
+            backends::delete::delete,
+            backends::delete::DELETE,
+        ),
+        put(
+            Admin,
+            "/dmf/admin/api/v2/targets/{target}/backends/{name}/start",
+            backends::order::start,
+            backends::order::START,
+        ),
+        put(
+            Admin,
+            "/dmf/admin/api/v2/targets/{target}/backends/{name}/pause",
+            backends::order::pause,
+            backends::order::PAUSE,
+        ),
+        put(
+            Admin,
+            "/dmf/admin/api/v2/targets/{target}/backends/{name}/stop",
+            backends::order::stop,
+            backends::order::STOP,
+        ),
+        get(Admin, "/dmf/admin/api/v2/backends", backends::list::all, backends::list::ALL),
+        get(Admin, "/dmf/admin/api/v2/audit", admin::audit::list, admin::audit::LIST),
+    ]
+}
+
+/// What customers do.
+fn of_customers() -> Vec<Route> {
+    use Access::Customer;
+    vec![
+        post(Customer, "/dmf/api/v2/users", users::create::create, users::create::CREATE),
+        get(Customer, "/dmf/api/v2/users", users::list::list, users::list::LIST),
+        get(Customer, "/dmf/api/v2/users/{source_uid}", users::read::read, users::read::READ),
+        put(Customer, "/dmf/api/v2/users/{source_uid}", users::update::update, users::update::UPDATE),
+        delete(Customer, "/dmf/api/v2/users/{source_uid}", users::delete::delete, users::delete::DELETE),
+        post(
+            Customer,
+            "/dmf/api/v2/users/migrations",
+            migrations::submit::submit,
+            migrations::submit::SUBMIT,
+        ),
+        post(Customer, "/dmf/api/v2/users/migrations/bulk", migrations::bulk::bulk, migrations::bulk::BULK),
+        get(Customer, "/dmf/api/v2/users/migrations", migrations::list::list, migrations::list::LIST),
+        get(
+            Customer,
+            "/dmf/api/v2/users/migrations/summary",
+            migrations::summary::summary,
+            migrations::summary::SUMMARY,
+        ),
+        get(
+            Customer,
+            "/dmf/api/v2/users/{source_uid}/migrations",
+            migrations::history::history,
+            migrations::history::HISTORY,
+        ),
+        get(
+            Customer,
+            "/dmf/api/v2/users/{source_uid}/migrations/latest",
+            migrations::latest::latest,
+            migrations::latest::LATEST,
+        ),
+        post(
+            Customer,
+            "/dmf/api/v2/users/{source_uid}/migrations/latest/cancel",
+            migrations::cancel::cancel,
+            migrations::cancel::CANCEL,
+        ),
+        put(
+            Customer,
+            "/dmf/api/v2/users/{source_uid}/migrations/latest/priority",
+            migrations::prioritize::prioritize,
+            migrations::prioritize::PRIORITIZE,
+        ),
+        get(
+            Customer,
+            "/dmf/api/v2/users/{source_uid}/migrations/{id}",
+            migrations::read::read,
+            migrations::read::READ,
+        ),
+        put(
+            Customer,
+            "/dmf/api/v2/users/{source_uid}/migrations/close/latest/as/{status}",
+            migrations::close::close,
+            migrations::close::CLOSE,
+        ),
+    ]
+}
 
 /// The routes as a router. A request goes through the check of credentials, the reading of its body, its
 /// deadline, and, where it changes something, the audit log. Each route has its check also for methods that it
 /// does not have.
 pub fn router(app: &App) -> Router<App> {
-    routes().into_iter().fold(Router::new(), |router, Route { method, path, access, handler }| {
+    routes().into_iter().fold(Router::new(), |router, Route { method, path, access, doc, handler }| {
         let handler = match method {
             Method::GET => handler,
             _ => handler.route_layer(from_fn_with_state(app.clone(), audit::note)),
@@ -114,7 +242,7 @@ pub fn router(app: &App) -> Router<App> {
         let handler = handler.route_layer(from_fn(deadline::answer_in_time));
         let handler = match method {
             Method::GET => handler,
-            _ if path == STREAMED => handler,
+            _ if matches!(doc.body, Some(Body::Lines(_))) => handler,
             _ => handler.route_layer(from_fn(json::read_body)),
         };
         let handler = match access {
@@ -126,18 +254,18 @@ pub fn router(app: &App) -> Router<App> {
     })
 }
 
-fn get<H: Handler<T, App>, T: 'static>(access: Access, path: &'static str, handler: H) -> Route {
-    Route { method: Method::GET, path, access, handler: routing::get(handler) }
+fn get<H: Handler<T, App>, T: 'static>(access: Access, path: &'static str, handler: H, doc: Doc) -> Route {
+    Route { method: Method::GET, path, access, doc, handler: routing::get(handler) }
 }
 
-fn post<H: Handler<T, App>, T: 'static>(access: Access, path: &'static str, handler: H) -> Route {
-    Route { method: Method::POST, path, access, handler: routing::post(handler) }
+fn post<H: Handler<T, App>, T: 'static>(access: Access, path: &'static str, handler: H, doc: Doc) -> Route {
+    Route { method: Method::POST, path, access, doc, handler: routing::post(handler) }
 }
 
-fn put<H: Handler<T, App>, T: 'static>(access: Access, path: &'static str, handler: H) -> Route {
-    Route { method: Method::PUT, path, access, handler: routing::put(handler) }
+fn put<H: Handler<T, App>, T: 'static>(access: Access, path: &'static str, handler: H, doc: Doc) -> Route {
+    Route { method: Method::PUT, path, access, doc, handler: routing::put(handler) }
 }
 
-fn delete<H: Handler<T, App>, T: 'static>(access: Access, path: &'static str, handler: H) -> Route {
-    Route { method: Method::DELETE, path, access, handler: routing::delete(handler) }
+fn delete<H: Handler<T, App>, T: 'static>(access: Access, path: &'static str, handler: H, doc: Doc) -> Route {
+    Route { method: Method::DELETE, path, access, doc, handler: routing::delete(handler) }
 }

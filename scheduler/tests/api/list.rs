@@ -72,11 +72,12 @@ async fn records_are_filtered() {
     assert_eq!(
         api.customer("GET", &format!("{ALL}{wrong}"), Value::Null).await.errors(400),
         [
-            "status: must be one or more of SCHEDULED, SYNC, SUCCESS, FAILURE, ABORTED, separated by commas",
+            "status: must be one or more of SCHEDULED, SYNC, SUCCESS, FAILURE, ABORTED, IN_PROGRESS, \
+             FAILED, separated by commas",
             "phase: must be PRE_SYNC or CUTOVER",
-            "sourcehost: this Source has no such source host",
             "createdFrom: must be a time such as 2024-05-01T22:00:00Z",
             "limit: must be a whole number from 1 to 1000",
+            "sourcehost: this Source has no such source host",
             "statu: unknown field, did you mean status?",
         ]
     );

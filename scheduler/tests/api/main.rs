@@ -12,6 +12,7 @@ mod health;
 mod limits;
 mod list;
 mod migrations;
+mod openapi;
 mod orders;
 mod outage;
 mod passwords;

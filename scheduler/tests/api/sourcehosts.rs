@@ -125,7 +125,7 @@ async fn everything_that_is_wrong_is_said_at_once() {
     assert_eq!(
         api.admin("POST", HOSTS, wrong).await.errors(400),
         [
-            "name: must be a text of 1 to 255 characters, without slashes, control characters, spaces at its ends and \
+            "name: must be a text of 1 to 255 bytes, without slashes, control characters, spaces at its ends and \
              a hyphen at its beginning",
             "maxConnections: must be a whole number from 1 to 100000",
             "reservedForPriority: must be a whole number from 0 to 100000",

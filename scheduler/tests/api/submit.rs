@@ -33,14 +33,15 @@ async fn wrong_submits_are_refused_with_all_that_is_wrong() {
             "phase: must be PRE_SYNC or CUTOVER",
             "priority: must be true or false",
             "notBefore: must be a time such as 2024-05-01T22:00:00Z",
-            "targetUid: must not hold * or ?, which doveadm takes as a mask over users",
-            "target: there is no such target",
-            "sourcehost: this Source has no such source host",
+            "targetUid: must be a text of 1 to 255 bytes without control characters, * and ? (which doveadm takes as a \
+             mask over users)",
             "sourceport: must be a port from 1 to 65535",
             "email: must be a text of 1 to 255 bytes without control characters",
             "imapcOptions: must be of the form key=value",
             "useImapcSsl: must be no, imaps or starttls",
             "excludeFolders: must be a list of at most 1000 texts of 1 to 255 bytes without control characters",
+            "target: there is no such target",
+            "sourcehost: this Source has no such source host",
             "targetUuid: unknown field, did you mean targetUid?",
         ]
     );

@@ -2,15 +2,31 @@
 
 use axum::{Json, extract::State};
 use dmf_shared::{domain::migration::Status, store::Closed};
-use serde_json::Value;
 
 use crate::{
     api::{
         auth::Customer,
         error::{ApiError, Result},
+        openapi::{Answer, Doc, Tag},
         path::Path,
+        record::Record,
     },
     app::App,
+};
+
+/// What the document says of [`close`].
+pub const CLOSE: Doc = Doc {
+    id: "closeLatestMigration",
+    summary: "Close the newest migration of a user",
+    description: "The record is closed at once. A worker that still runs it is told to kill it, its result is refused, and the place at the source host is free once the child is dead.",
+    tag: Tag::Migration,
+    query: None,
+    body: None,
+    answers: &[Answer::json::<Record>(200, "The record as it is now.")],
+    refuses: &[
+        (400, "The status is none that a migration can be closed as."),
+        (409, "The migration has ended already."),
+    ],
 };
 
 /// Closes the newest record of a user at once. A worker that still runs it is told to kill it, its
@@ -19,7 +35,7 @@ pub async fn close(
     State(app): State<App>,
     Customer(source): Customer,
     Path((source_uid, status)): Path<(String, String)>,
-) -> Result<Json<Value>> {
+) -> Result<Json<Record>> {
     let status = match &status[..] {
         "ABORTED" => Status::Aborted,
         "FAILURE" | "FAILED" => Status::Failure,

@@ -14,7 +14,7 @@ use serde_json::Value;
 use tracing::{Instrument as _, Span};
 
 use crate::{
-    api::{csv, query::MAX_LIMIT, record::record},
+    api::{csv, query::MAX_LIMIT, record::Record},
     app::App,
 };
 
@@ -85,7 +85,7 @@ pub fn csv(app: App, source: Source, filter: RecordFilter, before: Option<Journa
 }
 
 fn line(found: &store::Record) -> String {
-    let mut body = record(found);
+    let mut body = serde_json::to_value(Record::from(found)).unwrap_or_default();
     if let Some(error) = first_error(&body) {
         body["error"] = error;
     }

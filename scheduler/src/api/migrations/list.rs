@@ -11,21 +11,49 @@ use dmf_shared::{
         ids::JournalId,
         migration::{Phase, Status},
     },
-    store::{RecordFilter, Source},
+    store::RecordFilter,
 };
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::export;
 use crate::{
     api::{
+        answer::is_left_out,
         auth::Customer,
         error::Result,
         fields::Fields,
-        query::Query,
-        record::{object, record},
+        kind::{self, Kind},
+        openapi::{Answer, Doc, Tag},
+        query::{Page, Query},
+        record::Record,
+        users::given::Places,
     },
     app::App,
 };
+
+/// What the document says of [`list`].
+pub const LIST: Doc = Doc {
+    id: "listMigrations",
+    summary: "List migrations of all users",
+    description: "Newest first, page by page. With Accept: text/csv everything that the filters let through, as a stream.",
+    tag: Tag::Migration,
+    query: Some(|fields| {
+        read(fields);
+    }),
+    body: None,
+    answers: &[Answer::json_or_csv::<MigrationPage>(200, "A page of records, or all of them as CSV.")],
+    refuses: &[],
+};
+
+/// A page of records.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MigrationPage {
+    migrations: Vec<Record>,
+    #[serde(skip_serializing_if = "is_left_out")]
+    next_cursor: Option<String>,
+}
 
 /// A page of records, newest first; `nextCursor` is there when there may be more. With `Accept: text/csv`
 /// everything that the filters let through, as a stream.
@@ -35,18 +63,19 @@ pub async fn list(
     headers: HeaderMap,
     Query(mut query): Query,
 ) -> Result<Response> {
-    let filter = read(&app, &source, &mut query).await?;
-    let page = query.page();
-    let filter = query.finish(|| Some(filter))?;
+    let Wanted { mut filter, sourcehost, page } = read(&mut query);
+    if let Some(name) = sourcehost {
+        filter.sourcehost = Places::default().sourcehost(&app, &source, name, &mut query).await?;
+    }
+    query.finish(|| Some(()))?;
     let before = page.cursor.map(JournalId);
     if wants_csv(&headers) {
         return Ok(export::csv(app, source, filter, before));
     }
     let records = app.store.records(&source, &filter, before, page.limit).await?;
-    let next = page.next(records.iter().map(|record| record.id.0));
-    let records: Vec<Value> = records.iter().map(record).collect();
-    let body = object([("migrations", json!(records)), ("nextCursor", json!(next))]);
-    Ok(Json(body).into_response())
+    let next_cursor = page.next(records.iter().map(|record| record.id.0));
+    let migrations = records.iter().map(Record::from).collect();
+    Ok(Json(MigrationPage { migrations, next_cursor }).into_response())
 }
 
 /// Whether the client asks for CSV before it asks for JSON.
@@ -57,30 +86,30 @@ fn wants_csv(headers: &HeaderMap) -> bool {
         == Some("text/csv")
 }
 
-async fn read(app: &App, source: &Source, query: &mut Fields) -> Result<RecordFilter> {
-    let allowed = "one or more of SCHEDULED, SYNC, SUCCESS, FAILURE, ABORTED, separated by commas";
-    let statuses = query.parsed("status", allowed, |text| text.split(',').map(status).collect());
-    let phase = query.parsed("phase", "PRE_SYNC or CUTOVER", Phase::parse);
-    let sourcehost = match query.text("sourcehost").value() {
-        Some(name) => {
-            let host = app.store.sourcehost_id(source.id, &name).await?;
-            if host.is_none() {
-                query.refuse("sourcehost", "this Source has no such source host");
-            }
-            host
-        }
-        None => None,
-    };
-    Ok(RecordFilter {
+struct Wanted {
+    /// Without the source host, which has to be looked up.
+    filter: RecordFilter,
+    sourcehost: Option<String>,
+    page: Page,
+}
+
+fn read(query: &mut Fields) -> Wanted {
+    let statuses = query.parsed("status", Kind::SomeOf(kind::STATUS_FILTERS), |text| {
+        text.split(',').map(status).collect::<Option<Vec<_>>>()
+    });
+    let phase = query.parsed("phase", Kind::OneOf(kind::PHASES), Phase::parse);
+    let sourcehost = query.text("sourcehost").value();
+    let filter = RecordFilter {
         statuses: statuses.value().unwrap_or_default(),
         phase: phase.value(),
-        sourcehost,
+        sourcehost: None,
         backend: query.text("backend").value(),
         created_from: query.time("createdFrom").value(),
         created_until: query.time("createdUntil").value(),
         stopped_from: query.time("stoppedFrom").value(),
         stopped_until: query.time("stoppedUntil").value(),
-    })
+    };
+    Wanted { filter, sourcehost, page: query.page() }
 }
 
 /// A status as a filter takes it: the original's other names, too.

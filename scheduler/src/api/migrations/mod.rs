@@ -21,11 +21,10 @@ use dmf_shared::{
     },
     store::Source,
 };
-use serde_json::Value;
 
 use super::{
     error::{ApiError, Result},
-    record::record,
+    record::Record,
 };
 use crate::app::App;
 
@@ -35,9 +34,9 @@ async fn find_user(app: &App, source: &Source, source_uid: &str) -> Result<User>
 }
 
 /// A record as it is now, for the answer to a change.
-async fn show(app: &App, source: &Source, user: UserId, id: JournalId) -> Result<Json<Value>> {
+async fn show(app: &App, source: &Source, user: UserId, id: JournalId) -> Result<Json<Record>> {
     let found = app.store.record(source, user, id).await?;
-    found.map(|found| Json(record(&found))).ok_or_else(|| ApiError::not_found("Migration"))
+    found.map(|found| Json(Record::from(&found))).ok_or_else(|| ApiError::not_found("Migration"))
 }
 
 /// 409: what had ended can't be ended again.

@@ -9,7 +9,7 @@ use dmf_shared::{
     domain::migration::Phase,
     store::{Source, Submission, SubmitError},
 };
-use serde_json::Value;
+use time::OffsetDateTime;
 
 use crate::{
     api::{
@@ -17,13 +17,32 @@ use crate::{
         error::{ApiError, Result},
         fields::Fields,
         json::JsonBody,
-        record::record,
+        kind::{self, Kind},
+        openapi::{Answer, Body, Doc, Tag},
+        record::Record,
         users::{
-            given::{self, Places},
+            given::{self, Places, Wanted},
             path_of,
         },
     },
     app::App,
+};
+
+/// What the document says of [`submit`].
+pub const SUBMIT: Doc = Doc {
+    id: "submitMigration",
+    summary: "Submit a migration",
+    description: "Creates the user when it is new (then targetUid, target and sourcehost are required), and updates the fields that are given otherwise. Once answered it is not lost.",
+    tag: Tag::Migration,
+    query: None,
+    body: Some(Body::Json(|fields| {
+        read(fields);
+    })),
+    answers: &[Answer::json::<Record>(201, "The record.")],
+    refuses: &[(
+        409,
+        "A migration of the user is open, its targetUid is taken, or a CUTOVER succeeded and force is not true.",
+    )],
 };
 
 /// Submits a migration; creates the user when it is new. 201 with the record once it is committed:
@@ -31,12 +50,13 @@ use crate::{
 pub async fn submit(
     State(app): State<App>,
     Customer(source): Customer,
-    JsonBody(fields): JsonBody,
-) -> Result<(StatusCode, HeaderMap, Json<Value>)> {
-    let submission = read(&app, &source, &mut Places::default(), fields).await?;
+    JsonBody(mut fields): JsonBody,
+) -> Result<(StatusCode, HeaderMap, Json<Record>)> {
+    let order = read(&mut fields);
+    let submission = order.look_up(&app, &source, &mut Places::default(), fields).await?;
     let submitted = app.store.submit(&source, &submission).await.map_err(refused)?;
     app.relay.notify_one();
-    let created = record(&submitted.record);
+    let created = Record::from(&submitted.record);
     let location = format!("{}/migrations/{}", path_of(&submitted.record.source_uid), submitted.record.id);
     let headers = HeaderMap::from_iter(
         HeaderValue::from_str(&location).ok().map(|location| (header::LOCATION, location)),
@@ -44,24 +64,44 @@ pub async fn submit(
     Ok((StatusCode::CREATED, headers, Json(created)))
 }
 
-/// Reads the fields of a submit.
-pub(super) async fn read(
-    app: &App,
-    source: &Source,
-    places: &mut Places,
-    mut fields: Fields,
-) -> Result<Submission> {
+/// The fields of a submit, as far as they can be read without the database.
+#[derive(Debug)]
+pub(super) struct Order {
+    source_uid: Option<String>,
+    phase: Option<Phase>,
+    priority: bool,
+    not_before: Option<OffsetDateTime>,
+    force: bool,
+    user: Wanted,
+}
+
+/// Reads the fields of a submit; what is wrong with them is noted in `fields`.
+pub(super) fn read(fields: &mut Fields) -> Order {
     let source_uid = fields.text("sourceUid");
     let source_uid = fields.require("sourceUid", source_uid);
-    let phase = fields.parsed("phase", "PRE_SYNC or CUTOVER", Phase::parse);
+    let phase = fields.parsed("phase", Kind::OneOf(kind::PHASES), Phase::parse);
     let phase = fields.require("phase", phase);
     let priority = fields.flag("priority").value().unwrap_or(false);
     let not_before = fields.time("notBefore").value();
     let force = fields.flag("force").value().unwrap_or(false);
-    let user = given::read(app, source, places, source_uid.as_deref(), &mut fields).await?;
-    fields.finish(|| {
-        Some(Submission { source_uid: source_uid?, user, phase: phase?, priority, not_before, force })
-    })
+    Order { source_uid, phase, priority, not_before, force, user: given::read(fields) }
+}
+
+impl Order {
+    /// Looks up what it names, and says all that is wrong with it.
+    pub(super) async fn look_up(
+        self,
+        app: &App,
+        source: &Source,
+        places: &mut Places,
+        mut fields: Fields,
+    ) -> Result<Submission> {
+        let Self { source_uid, phase, priority, not_before, force, user } = self;
+        let user = user.look_up(app, source, places, source_uid.as_deref(), &mut fields).await?;
+        fields.finish(|| {
+            Some(Submission { source_uid: source_uid?, user, phase: phase?, priority, not_before, force })
+        })
+    }
 }
 
 /// What a refusal tells the client.

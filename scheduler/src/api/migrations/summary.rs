@@ -11,65 +11,132 @@ use dmf_shared::{
     },
     store::{Lately, SummaryRow},
 };
-use serde_json::{Map, Value, json};
+use serde::Serialize;
 use time::{Duration, OffsetDateTime};
+use utoipa::ToSchema;
 
 use crate::{
     api::{
+        answer::is_left_out,
         auth::Customer,
         error::Result,
-        record::{object, time},
+        openapi::{Answer, Doc, Tag},
+        record::time,
     },
     app::App,
 };
 
+/// What the document says of [`summary`].
+pub const SUMMARY: Doc = Doc {
+    id: "summarizeMigrations",
+    summary: "Show how far the migrations are",
+    description: "Counts by status, phase and source host, what was moved, how fast it goes, and when it will be done if it goes on like that.",
+    tag: Tag::Migration,
+    query: None,
+    body: None,
+    answers: &[Answer::json::<Summary>(200, "The summary.")],
+    refuses: &[],
+};
+
+/// How far the migrations of a Source are.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Summary {
+    migrations: u64,
+    open: u64,
+    status: Counts,
+    phase: Phases,
+    sourcehosts: Vec<HostSummary>,
+    moved_message_count: u64,
+    moved_size: u64,
+    rate: Rate,
+    #[serde(skip_serializing_if = "is_left_out")]
+    #[schema(format = DateTime)]
+    eta: Option<String>,
+}
+
+/// How many migrations there are in each status.
+#[derive(Debug, Default, Serialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[schema(as = StatusCounts)]
+struct Counts {
+    scheduled: u64,
+    sync: u64,
+    success: u64,
+    failure: u64,
+    aborted: u64,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[schema(as = PhaseCounts)]
+struct Phases {
+    pre_sync: Counts,
+    cutover: Counts,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct HostSummary {
+    name: String,
+    status: Counts,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[allow(clippy::struct_field_names, reason = "the names of the API")]
+struct Rate {
+    migrations_per_hour: u64,
+    messages_per_hour: u64,
+    bytes_per_hour: u64,
+}
+
 /// Counts by status, phase and source host, what was moved, how fast it goes, and when it will be done if
 /// it goes on like that.
-pub async fn summary(State(app): State<App>, Customer(source): Customer) -> Result<Json<Value>> {
+pub async fn summary(State(app): State<App>, Customer(source): Customer) -> Result<Json<Summary>> {
     let rows = app.store.summary(&source).await?;
     let lately = app.store.ended_lately(&source).await?;
     let names: BTreeMap<HostId, String> = app.store.sourcehost_names(source.id).await?.into_iter().collect();
     Ok(Json(body(&rows, lately, &names, Clock::system().now())))
 }
 
-const STATUSES: [Status; 5] =
-    [Status::Scheduled, Status::Sync, Status::Success, Status::Failure, Status::Aborted];
-
-fn body(rows: &[SummaryRow], lately: Lately, names: &BTreeMap<HostId, String>, now: OffsetDateTime) -> Value {
+fn body(
+    rows: &[SummaryRow],
+    lately: Lately,
+    names: &BTreeMap<HostId, String>,
+    now: OffsetDateTime,
+) -> Summary {
     let open = rows.iter().filter(|row| !row.status.is_terminal()).map(|row| row.migrations).sum();
-    let hosts = names.iter().map(|(id, name)| {
-        let counts = counts(rows.iter().filter(|row| row.sourcehost == *id));
-        object([("name", json!(name)), ("status", counts)])
+    let of_phase = |phase| counts(rows.iter().filter(|row| row.phase == phase));
+    let hosts = names.iter().map(|(id, name)| HostSummary {
+        name: name.clone(),
+        status: counts(rows.iter().filter(|row| row.sourcehost == *id)),
     });
-    object([
-        ("migrations", json!(rows.iter().map(|row| row.migrations).sum::<u64>())),
-        ("open", json!(open)),
-        ("status", counts(rows.iter())),
-        (
-            "phase",
-            object([
-                ("PRE_SYNC", counts(rows.iter().filter(|row| row.phase == Phase::PreSync))),
-                ("CUTOVER", counts(rows.iter().filter(|row| row.phase == Phase::Cutover))),
-            ]),
-        ),
-        ("sourcehosts", hosts.collect()),
-        ("movedMessageCount", json!(rows.iter().map(|row| row.mails).sum::<u64>())),
-        ("movedSize", json!(rows.iter().map(|row| row.bytes).sum::<u64>())),
-        ("rate", rate(lately)),
-        ("eta", json!(eta(open, lately, now).map(time))),
-    ])
+    Summary {
+        migrations: rows.iter().map(|row| row.migrations).sum(),
+        open,
+        status: counts(rows.iter()),
+        phase: Phases { pre_sync: of_phase(Phase::PreSync), cutover: of_phase(Phase::Cutover) },
+        sourcehosts: hosts.collect(),
+        moved_message_count: rows.iter().map(|row| row.mails).sum(),
+        moved_size: rows.iter().map(|row| row.bytes).sum(),
+        rate: rate(lately),
+        eta: eta(open, lately, now).map(time),
+    }
 }
 
 /// Every status with its count, those without any, too.
-fn counts<'r>(rows: impl Iterator<Item = &'r SummaryRow>) -> Value {
-    let mut totals = STATUSES.map(|status| (status, 0_u64));
+fn counts<'r>(rows: impl Iterator<Item = &'r SummaryRow>) -> Counts {
+    let mut counts = Counts::default();
     for row in rows {
-        for (_, total) in totals.iter_mut().filter(|(status, _)| *status == row.status) {
-            *total += row.migrations;
-        }
+        *match row.status {
+            Status::Scheduled => &mut counts.scheduled,
+            Status::Sync => &mut counts.sync,
+            Status::Success => &mut counts.success,
+            Status::Failure => &mut counts.failure,
+            Status::Aborted => &mut counts.aborted,
+        } += row.migrations;
     }
-    let counts = totals.map(|(status, total)| (status.as_str().to_owned(), json!(total)));
-    Value::Object(counts.into_iter().collect::<Map<_, _>>())
+    counts
 }
 
 /// The time that a rate is taken over: at least a minute, since a few seconds say nothing.
@@ -78,15 +145,15 @@ fn seconds(lately: Lately) -> u64 {
 }
 
 /// What ended in the last hour, for an hour.
-fn rate(lately: Lately) -> Value {
+fn rate(lately: Lately) -> Rate {
     let hourly = |amount: u64| {
         u64::try_from(u128::from(amount) * 3600 / u128::from(seconds(lately))).unwrap_or(u64::MAX)
     };
-    object([
-        ("migrationsPerHour", json!(hourly(lately.migrations))),
-        ("messagesPerHour", json!(hourly(lately.mails))),
-        ("bytesPerHour", json!(hourly(lately.bytes))),
-    ])
+    Rate {
+        migrations_per_hour: hourly(lately.migrations),
+        messages_per_hour: hourly(lately.mails),
+        bytes_per_hour: hourly(lately.bytes),
+    }
 }
 
 /// When the open ones will be done; none while nothing is open or nothing ended.
@@ -109,11 +176,11 @@ mod tests {
         let now = datetime!(2024-05-01 12:00 UTC);
         let lately = Lately { seconds: 1800, migrations: 100, mails: 5000, bytes: 1 << 20 };
         assert_eq!(eta(400, lately, now), Some(datetime!(2024-05-01 14:00 UTC)));
-        assert_eq!(rate(lately)["migrationsPerHour"], 200);
+        assert_eq!(rate(lately).migrations_per_hour, 200);
         assert_eq!(eta(0, lately, now), None);
         assert_eq!(eta(1, Lately::default(), now), None);
         assert_eq!(eta(u64::MAX, lately, now), None);
         let first = Lately { seconds: 0, migrations: 1, ..Lately::default() };
-        assert_eq!(rate(first)["migrationsPerHour"], 60);
+        assert_eq!(rate(first).migrations_per_hour, 60);
     }
 }

@@ -3,8 +3,25 @@
 use axum::{extract::State, http::StatusCode};
 
 use crate::{
-    api::{auth::Customer, error::Result, path::Path},
+    api::{
+        auth::Customer,
+        error::Result,
+        openapi::{Answer, Doc, Tag},
+        path::Path,
+    },
     app::App,
+};
+
+/// What the document says of [`delete`].
+pub const DELETE: Doc = Doc {
+    id: "deleteUser",
+    summary: "Delete a user",
+    description: "With its records.",
+    tag: Tag::User,
+    query: None,
+    body: None,
+    answers: &[Answer::empty(204, "The user is deleted.")],
+    refuses: &[(409, "A migration of the user is open, or its worker has not ended it yet.")],
 };
 
 /// Deletes a user with its records. 409 while a migration is open, or its worker has not ended it yet.

@@ -12,11 +12,13 @@ use dmf_shared::{
     },
     store::{Source, UserFields},
 };
+use secrecy::SecretString;
 
 use crate::{
     api::{
         error::Result,
-        fields::{Fields, Given},
+        fields::{Fields, Given, is_short_text},
+        kind::Kind,
     },
     app::App,
 };
@@ -29,7 +31,8 @@ pub struct Places {
 }
 
 impl Places {
-    async fn target(&mut self, app: &App, name: String, fields: &mut Fields) -> Result<Option<TargetId>> {
+    /// The target of this name; notes when there is none.
+    pub async fn target(&mut self, app: &App, name: String, fields: &mut Fields) -> Result<Option<TargetId>> {
         let found = if let Some(found) = self.targets.get(&name) {
             *found
         } else {
@@ -42,7 +45,8 @@ impl Places {
         Ok(found)
     }
 
-    async fn sourcehost(
+    /// The source host of this name; notes when the Source has none.
+    pub async fn sourcehost(
         &mut self,
         app: &App,
         source: &Source,
@@ -62,44 +66,85 @@ impl Places {
     }
 }
 
-/// Reads the fields of a user; what is wrong with them is noted in `fields`. Without a `source_uid` its
-/// password can't be sealed: then that one was refused already.
-pub async fn read(
-    app: &App,
-    source: &Source,
-    places: &mut Places,
-    source_uid: Option<&str>,
-    fields: &mut Fields,
-) -> Result<UserFields> {
-    let target_uid = fields.text("targetUid").value();
-    if target_uid.as_ref().is_some_and(|uid| uid.contains(['*', '?'])) {
-        fields.refuse("targetUid", "must not hold * or ?, which doveadm takes as a mask over users");
-    }
-    let target = match fields.text("target").value() {
-        Some(name) => places.target(app, name, fields).await?,
-        None => None,
-    };
-    let sourcehost = match fields.text("sourcehost").value() {
-        Some(name) => places.sourcehost(app, source, name, fields).await?,
-        None => None,
-    };
-    Ok(UserFields {
-        target_uid,
-        target,
-        sourcehost,
-        sourceport: fields.port("sourceport").nested(),
-        email: fields.text("email").nested(),
-        password: sealed_password(app, source, source_uid, fields).nested(),
-        container: fields.text("container").nested(),
+/// The fields of a user, as far as they can be read without the database.
+#[derive(Debug)]
+pub struct Wanted {
+    target_uid: Given<String>,
+    target: Given<String>,
+    sourcehost: Given<String>,
+    sourceport: Given<u16>,
+    email: Given<String>,
+    password: Given<SecretString>,
+    container: Given<String>,
+    imapc_options: Option<Vec<String>>,
+    use_imapc_ssl: Given<ImapcSsl>,
+    exclude_folders: Option<Vec<String>>,
+}
+
+/// Reads the fields of a user; what is wrong with them is noted in `fields`.
+pub fn read(fields: &mut Fields) -> Wanted {
+    Wanted {
+        target_uid: fields.parsed("targetUid", Kind::TargetUid, |text| {
+            (is_short_text(text) && !text.contains(['*', '?'])).then(|| text.to_owned())
+        }),
+        target: fields.text("target"),
+        sourcehost: fields.text("sourcehost"),
+        sourceport: fields.port("sourceport"),
+        email: fields.text("email"),
+        password: fields.secret("password"),
+        container: fields.text("container"),
         imapc_options: imapc_options(fields),
-        use_imapc_ssl: fields.parsed("useImapcSsl", "no, imaps or starttls", ImapcSsl::parse).nested(),
+        use_imapc_ssl: fields.parsed("useImapcSsl", Kind::OneOf(super::IMAPC_SSL), ImapcSsl::parse),
         exclude_folders: list(fields.texts("excludeFolders")),
-    })
+    }
+}
+
+impl Wanted {
+    /// Notes which fields are missing of a user that does not exist yet.
+    pub fn require_place(&self, fields: &mut Fields) {
+        for (field, given) in
+            [("targetUid", &self.target_uid), ("target", &self.target), ("sourcehost", &self.sourcehost)]
+        {
+            fields.require(field, given.clone());
+        }
+    }
+
+    /// Looks up what is named and seals the password; what is wrong is noted in `fields`. Without a
+    /// `source_uid` a password can't be sealed: then that one was refused already.
+    pub async fn look_up(
+        self,
+        app: &App,
+        source: &Source,
+        places: &mut Places,
+        source_uid: Option<&str>,
+        fields: &mut Fields,
+    ) -> Result<UserFields> {
+        let target = match self.target.value() {
+            Some(name) => places.target(app, name, fields).await?,
+            None => None,
+        };
+        let sourcehost = match self.sourcehost.value() {
+            Some(name) => places.sourcehost(app, source, name, fields).await?,
+            None => None,
+        };
+        Ok(UserFields {
+            target_uid: self.target_uid.value(),
+            target,
+            sourcehost,
+            sourceport: self.sourceport.nested(),
+            email: self.email.nested(),
+            password: sealed(app, source, source_uid, self.password, fields).nested(),
+            container: self.container.nested(),
+            imapc_options: self.imapc_options,
+            use_imapc_ssl: self.use_imapc_ssl.nested(),
+            exclude_folders: self.exclude_folders,
+        })
+    }
 }
 
 /// doveadm settings of the user. Which names are allowed only the worker knows.
 fn imapc_options(fields: &mut Fields) -> Option<Vec<String>> {
-    let options = list(fields.texts("imapcOptions"))?;
+    let options = list(fields.texts_of("imapcOptions", Kind::Assignments))?;
     for option in &options {
         let fault = match command_rules::split_setting(option) {
             // It would be shown to whoever reads the user.
@@ -123,13 +168,14 @@ fn list(given: Given<Vec<String>>) -> Option<Vec<String>> {
     given.nested().map(Option::unwrap_or_default)
 }
 
-fn sealed_password(
+fn sealed(
     app: &App,
     source: &Source,
     source_uid: Option<&str>,
+    password: Given<SecretString>,
     fields: &mut Fields,
 ) -> Given<Sealed> {
-    let (password, source_uid) = match (fields.secret("password"), source_uid) {
+    let (password, source_uid) = match (password, source_uid) {
         (Given::Value(password), Some(source_uid)) => (password, source_uid),
         (Given::Absent, _) => return Given::Absent,
         (Given::Null, _) => return Given::Null,

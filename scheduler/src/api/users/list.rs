@@ -2,45 +2,79 @@
 
 use axum::{Json, extract::State};
 use dmf_shared::{domain::ids::UserId, store::UserFilter};
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
+use super::{Shown, given::Places};
 use crate::{
-    api::{auth::Customer, error::Result, query::Query},
+    api::{
+        answer::is_left_out,
+        auth::Customer,
+        error::Result,
+        fields::Fields,
+        openapi::{Answer, Doc, Tag},
+        query::{Page, Query},
+    },
     app::App,
 };
+
+/// What the document says of [`list`].
+pub const LIST: Doc = Doc {
+    id: "listUsers",
+    summary: "List users",
+    description: "In the order of their creation, page by page. nextCursor is there when there may be more; users that come meanwhile disturb no page.",
+    tag: Tag::User,
+    query: Some(|fields| {
+        read(fields);
+    }),
+    body: None,
+    answers: &[Answer::json::<UserPage>(200, "A page of users.")],
+    refuses: &[],
+};
+
+/// A page of users.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UserPage {
+    users: Vec<Shown>,
+    #[serde(skip_serializing_if = "is_left_out")]
+    next_cursor: Option<String>,
+}
 
 /// A page of users in the order of their creation; `nextCursor` is there when there may be more.
 pub async fn list(
     State(app): State<App>,
     Customer(source): Customer,
     Query(mut query): Query,
-) -> Result<Json<Value>> {
-    let sourcehost = match query.text("sourcehost").value() {
-        Some(name) => {
-            let host = app.store.sourcehost_id(source.id, &name).await?;
-            if host.is_none() {
-                query.refuse("sourcehost", "this Source has no such source host");
-            }
-            host
-        }
+) -> Result<Json<UserPage>> {
+    let Wanted { sourcehost, target, page } = read(&mut query);
+    let mut places = Places::default();
+    let sourcehost = match sourcehost {
+        Some(name) => places.sourcehost(&app, &source, name, &mut query).await?,
         None => None,
     };
-    let target = match query.text("target").value() {
-        Some(name) => {
-            let target = app.store.target_by_name(&name).await?;
-            if target.is_none() {
-                query.refuse("target", "there is no such target");
-            }
-            target.map(|target| target.id)
-        }
+    let target = match target {
+        Some(name) => places.target(&app, name, &mut query).await?,
         None => None,
     };
-    let page = query.page();
     query.finish(|| Some(()))?;
     let after = UserId(page.cursor.unwrap_or(0));
     let filter = UserFilter { sourcehost, target, after, limit: page.limit };
     let users = app.store.users(&source, &filter).await?;
-    let next = page.next(users.iter().map(|view| view.user.id.0));
-    let users: Vec<Value> = users.iter().map(super::body).collect();
-    Ok(Json(crate::api::record::object([("users", json!(users)), ("nextCursor", json!(next))])))
+    let next_cursor = page.next(users.iter().map(|view| view.user.id.0));
+    Ok(Json(UserPage { users: users.into_iter().map(Shown::from).collect(), next_cursor }))
+}
+
+struct Wanted {
+    sourcehost: Option<String>,
+    target: Option<String>,
+    page: Page,
+}
+
+fn read(query: &mut Fields) -> Wanted {
+    Wanted {
+        sourcehost: query.text("sourcehost").value(),
+        target: query.text("target").value(),
+        page: query.page(),
+    }
 }

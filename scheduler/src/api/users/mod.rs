@@ -12,11 +12,17 @@ use dmf_shared::{
     domain::user::ImapcSsl,
     store::{Source, UserError, UserView},
 };
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::{
+    ToSchema,
+    openapi::{RefOr, Schema},
+};
 
 use super::{
+    answer::is_left_out,
     error::{ApiError, Result},
-    record::{object, time},
+    kind,
+    record::time,
 };
 use crate::app::App;
 
@@ -41,29 +47,66 @@ pub fn location(path: &str) -> HeaderMap {
 }
 
 /// The user as it is now; a foreign one is as unknown as any.
-async fn show(app: &App, source: &Source, source_uid: &str) -> Result<Value> {
+async fn show(app: &App, source: &Source, source_uid: &str) -> Result<Shown> {
     let user = app.store.user_view(source, source_uid).await?;
-    user.map(|user| body(&user)).ok_or_else(|| ApiError::not_found("User"))
+    user.map(Shown::from).ok_or_else(|| ApiError::not_found("User"))
 }
 
-/// A user as `rest-api.md` lists its fields; the password is not shown.
-fn body(view: &UserView) -> Value {
-    let user = &view.user;
-    let list = |items: &[String]| if items.is_empty() { Value::Null } else { json!(items) };
-    object([
-        ("sourceUid", json!(user.source_uid)),
-        ("targetUid", json!(user.target_uid)),
-        ("target", json!(view.target)),
-        ("sourcehost", json!(view.sourcehost)),
-        ("sourceport", json!(user.sourceport)),
-        ("email", json!(user.email)),
-        ("container", json!(user.container)),
-        ("imapcOptions", list(&user.imapc_options)),
-        ("useImapcSsl", json!(user.use_imapc_ssl.map(ImapcSsl::as_str))),
-        ("excludeFolders", list(&user.exclude_folders)),
-        ("created", json!(time(view.created))),
-        ("modified", json!(time(view.modified))),
-    ])
+/// A user, as answers show it; the password is not shown.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = User)]
+pub struct Shown {
+    source_uid: String,
+    target_uid: String,
+    target: String,
+    #[serde(skip_serializing_if = "is_left_out")]
+    sourcehost: Option<String>,
+    #[serde(skip_serializing_if = "is_left_out")]
+    sourceport: Option<u16>,
+    #[serde(skip_serializing_if = "is_left_out")]
+    email: Option<String>,
+    #[serde(skip_serializing_if = "is_left_out")]
+    container: Option<String>,
+    #[serde(skip_serializing_if = "is_left_out")]
+    imapc_options: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "is_left_out")]
+    #[schema(schema_with = use_imapc_ssl)]
+    use_imapc_ssl: Option<&'static str>,
+    #[serde(skip_serializing_if = "is_left_out")]
+    exclude_folders: Option<Vec<String>>,
+    #[schema(format = DateTime)]
+    created: String,
+    #[schema(format = DateTime)]
+    modified: String,
+}
+
+/// What `useImapcSsl` may be.
+const IMAPC_SSL: &[&str] = &[ImapcSsl::No.as_str(), ImapcSsl::Imaps.as_str(), ImapcSsl::Starttls.as_str()];
+
+fn use_imapc_ssl() -> RefOr<Schema> {
+    kind::one_of(IMAPC_SSL, true)
+}
+
+impl From<UserView> for Shown {
+    fn from(view: UserView) -> Self {
+        let UserView { user, target, sourcehost, created, modified } = view;
+        let list = |items: Vec<String>| Some(items).filter(|items| !items.is_empty());
+        Self {
+            source_uid: user.source_uid,
+            target_uid: user.target_uid,
+            target,
+            sourcehost,
+            sourceport: user.sourceport,
+            email: user.email,
+            container: user.container,
+            imapc_options: list(user.imapc_options),
+            use_imapc_ssl: user.use_imapc_ssl.map(ImapcSsl::as_str),
+            exclude_folders: list(user.exclude_folders),
+            created: time(created),
+            modified: time(modified),
+        }
+    }
 }
 
 fn refused(error: UserError) -> ApiError {

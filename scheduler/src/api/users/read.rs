@@ -1,11 +1,28 @@
 //! `GET /users/{sourceUid}`
 
 use axum::{Json, extract::State};
-use serde_json::Value;
 
+use super::Shown;
 use crate::{
-    api::{auth::Customer, error::Result, path::Path},
+    api::{
+        auth::Customer,
+        error::Result,
+        openapi::{Answer, Doc, Tag},
+        path::Path,
+    },
     app::App,
+};
+
+/// What the document says of [`read`].
+pub const READ: Doc = Doc {
+    id: "readUser",
+    summary: "Show a user",
+    description: "The password is never shown.",
+    tag: Tag::User,
+    query: None,
+    body: None,
+    answers: &[Answer::json::<Shown>(200, "The user.")],
+    refuses: &[],
 };
 
 /// One user.
@@ -13,6 +30,6 @@ pub async fn read(
     State(app): State<App>,
     Customer(source): Customer,
     Path(source_uid): Path<String>,
-) -> Result<Json<Value>> {
+) -> Result<Json<Shown>> {
     Ok(Json(super::show(&app, &source, &source_uid).await?))
 }

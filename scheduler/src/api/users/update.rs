@@ -1,18 +1,35 @@
 //! `PUT /users/{sourceUid}`
 
 use axum::{Json, extract::State};
-use serde_json::Value;
 
-use super::given::{self, Places};
+use super::{
+    Shown,
+    given::{self, Places, Wanted},
+};
 use crate::{
     api::{
         auth::Customer,
         error::{ApiError, Result},
-        fields::Given,
+        fields::{Fields, Given},
         json::JsonBody,
+        openapi::{Answer, Body, Doc, Tag},
         path::Path,
     },
     app::App,
+};
+
+/// What the document says of [`update`].
+pub const UPDATE: Doc = Doc {
+    id: "updateUser",
+    summary: "Change a user",
+    description: "Fields that are given are set, null clears. A migration that waits runs with the new ones.",
+    tag: Tag::User,
+    query: None,
+    body: Some(Body::Json(|fields| {
+        read(fields);
+    })),
+    answers: &[Answer::json::<Shown>(200, "The user as it is now.")],
+    refuses: &[(409, "The targetUid is taken, or the place of the user can not change now.")],
 };
 
 /// Changes the fields that are given; null clears. A migration that waits runs with the new ones.
@@ -21,14 +38,20 @@ pub async fn update(
     Customer(source): Customer,
     Path(source_uid): Path<String>,
     JsonBody(mut fields): JsonBody,
-) -> Result<Json<Value>> {
+) -> Result<Json<Shown>> {
+    let (force, wanted) = read(&mut fields);
+    let uid = Some(&source_uid[..]);
+    let change = wanted.look_up(&app, &source, &mut Places::default(), uid, &mut fields).await?;
+    let change = fields.finish(|| Some(change))?;
+    app.store.update_user(&source, &source_uid, &change, force).await.map_err(super::refused)?;
+    Ok(Json(super::show(&app, &source, &source_uid).await.map_err(ApiError::after_change)?))
+}
+
+fn read(fields: &mut Fields) -> (bool, Wanted) {
     // A password is sealed for this very uid, and the journal is found by it.
     if !matches!(fields.text("sourceUid"), Given::Absent) {
         fields.refuse("sourceUid", "can't be changed");
     }
     let force = fields.flag("force").value().unwrap_or(false);
-    let change = given::read(&app, &source, &mut Places::default(), Some(&source_uid), &mut fields).await?;
-    let change = fields.finish(|| Some(change))?;
-    app.store.update_user(&source, &source_uid, &change, force).await.map_err(super::refused)?;
-    Ok(Json(super::show(&app, &source, &source_uid).await.map_err(ApiError::after_change)?))
+    (force, given::read(fields))
 }

@@ -5,9 +5,22 @@ use axum::{extract::State, http::StatusCode};
 use crate::{
     api::{
         error::{ApiError, Result},
+        openapi::{Answer, Doc, Tag},
         path::Path,
     },
     app::App,
+};
+
+/// What the document says of [`delete`].
+pub const DELETE: Doc = Doc {
+    id: "deleteBackend",
+    summary: "Delete a worker",
+    description: "Only one that is not alive. When it starts again it registers itself anew.",
+    tag: Tag::Backend,
+    query: None,
+    body: None,
+    answers: &[Answer::empty(204, "The worker is deleted.")],
+    refuses: &[(409, "The worker is alive, or its last migrations are not taken back yet.")],
 };
 
 /// Deletes a worker that is not alive. When it starts again, it registers itself anew.

@@ -2,27 +2,43 @@
 
 use axum::{Json, extract::State, http::StatusCode};
 use dmf_shared::store::{NewSourcehost, Source};
-use serde_json::Value;
 
-use super::super::sources;
+use super::{super::sources, Shown};
 use crate::{
     api::{
         error::{ApiError, Result},
         fields::Fields,
         json::JsonBody,
+        openapi::{Answer, Body, Doc, Tag},
         path::Path,
     },
     app::App,
+};
+
+/// What the document says of [`create`].
+pub const CREATE: Doc = Doc {
+    id: "createSourcehost",
+    summary: "Create a source host",
+    description: "Its commands are checked now and not at run time. Warnings stand in the answer.",
+    tag: Tag::Sourcehost,
+    query: None,
+    body: Some(Body::Json(|fields| {
+        read(fields);
+    })),
+    answers: &[Answer::json::<Shown>(201, "The source host.")],
+    refuses: &[(409, "This Source has a source host of this name.")],
 };
 
 /// Creates a source host. Its commands are checked now and not at run time.
 pub async fn create(
     State(app): State<App>,
     Path(source): Path<String>,
-    JsonBody(fields): JsonBody,
-) -> Result<(StatusCode, Json<Value>)> {
+    JsonBody(mut fields): JsonBody,
+) -> Result<(StatusCode, Json<Shown>)> {
     let source = sources::find(&app, &source).await?;
-    let (new, mut warnings) = definition(fields)?;
+    let new = read(&mut fields);
+    let mut warnings = fields.take_warnings();
+    let new = fields.finish(|| new)?;
     app.store.create_sourcehost(source.id, &new).await.map_err(|error| {
         if error.is_conflict_on("sourcehosts_name") {
             ApiError::conflict("name: this Source has a source host of this name")
@@ -31,9 +47,9 @@ pub async fn create(
         }
     })?;
     app.relay.notify_one();
-    let created = super::show(&app, &source, &new.name).await.map_err(ApiError::after_change)?;
+    let shown = super::show(&app, &source, &new.name).await.map_err(ApiError::after_change)?;
     warnings.extend(shared_address(&app, &source, &new.name).await.map_err(ApiError::after_change)?);
-    Ok((StatusCode::CREATED, Json(super::with_warnings(created, &warnings))))
+    Ok((StatusCode::CREATED, Json(Shown { warnings, ..shown })))
 }
 
 /// Each Source counts its own connections: a server that stands under two gets the sum of both limits.
@@ -49,8 +65,7 @@ async fn shared_address(app: &App, source: &Source, host: &str) -> Result<Vec<St
     Ok(warnings)
 }
 
-/// What is defined, and what is doubtful about it.
-fn definition(mut fields: Fields) -> Result<(NewSourcehost, Vec<String>)> {
+fn read(fields: &mut Fields) -> Option<NewSourcehost> {
     let name = fields.name("name", 255);
     let name = fields.require("name", name);
     let max_connections = fields.number("maxConnections", 1, 100_000);
@@ -64,17 +79,13 @@ fn definition(mut fields: Fields) -> Result<(NewSourcehost, Vec<String>)> {
     let migration_command1 = fields.require("migrationCommand1", migration_command1);
     let migration_command2 = fields.optional_command("migrationCommand2").value();
     let status_command = fields.optional_command("statusCommand").value();
-    let warnings = fields.take_warnings();
-    let new = fields.finish(|| {
-        Some(NewSourcehost {
-            name: name?,
-            port,
-            max_connections: max_connections?,
-            reserved_for_priority,
-            migration_command1: migration_command1?,
-            migration_command2,
-            status_command,
-        })
-    })?;
-    Ok((new, warnings))
+    Some(NewSourcehost {
+        name: name?,
+        port,
+        max_connections: max_connections?,
+        reserved_for_priority,
+        migration_command1: migration_command1?,
+        migration_command2,
+        status_command,
+    })
 }

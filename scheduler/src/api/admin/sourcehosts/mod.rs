@@ -11,12 +11,14 @@ use dmf_shared::{
     domain::{command::Command, ids::HostId},
     store::{HostView, Source},
 };
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{
     api::{
+        answer::{command, command_or_null, is_left_out},
         error::{ApiError, Result},
-        record::{object, time},
+        record::time,
     },
     app::App,
 };
@@ -28,34 +30,60 @@ async fn find(app: &App, source: &Source, name: &str) -> Result<HostView> {
 }
 
 /// The source host as it is now, with its use.
-async fn show(app: &App, source: &Source, name: &str) -> Result<Value> {
+async fn show(app: &App, source: &Source, name: &str) -> Result<Shown> {
     let found = find(app, source, name).await?;
     let queued = app.store.queued_by_host(source).await?;
-    Ok(body(&found, &queued))
+    Ok(Shown::new(&found, &queued))
 }
 
-/// The same with what is doubtful about it.
-fn with_warnings(mut shown: Value, warnings: &[String]) -> Value {
-    if !warnings.is_empty() {
-        shown["warnings"] = json!(warnings);
+/// A source host, as answers show it.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Sourcehost)]
+pub struct Shown {
+    name: String,
+    #[serde(skip_serializing_if = "is_left_out")]
+    port: Option<u16>,
+    max_connections: u32,
+    reserved_for_priority: u32,
+    #[schema(schema_with = command)]
+    migration_command1: Command,
+    #[serde(skip_serializing_if = "is_left_out")]
+    #[schema(schema_with = command_or_null)]
+    migration_command2: Option<Command>,
+    #[serde(skip_serializing_if = "is_left_out")]
+    #[schema(schema_with = command_or_null)]
+    status_command: Option<Command>,
+    paused: bool,
+    #[serde(skip_serializing_if = "is_left_out")]
+    #[schema(format = DateTime)]
+    suspended_until: Option<String>,
+    #[serde(skip_serializing_if = "is_left_out")]
+    suspended_reason: Option<String>,
+    connections_in_use: u64,
+    queued: u64,
+    /// In the answer to the request that has them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+}
+
+impl Shown {
+    fn new(view: &HostView, queued: &[(HostId, u64)]) -> Self {
+        let (host, definition) = (&view.host, &view.host.definition);
+        Self {
+            name: definition.name.clone(),
+            port: definition.port,
+            max_connections: definition.max_connections,
+            reserved_for_priority: definition.reserved_for_priority,
+            migration_command1: definition.migration_command1.without_passwords(),
+            migration_command2: definition.migration_command2.as_ref().map(Command::without_passwords),
+            status_command: definition.status_command.as_ref().map(Command::without_passwords),
+            paused: host.paused,
+            suspended_until: host.suspended_until.map(time),
+            suspended_reason: host.suspended_reason.clone(),
+            connections_in_use: view.connections_in_use,
+            queued: queued.iter().find(|(id, _)| *id == host.id).map_or(0, |(_, waiting)| *waiting),
+            warnings: Vec::new(),
+        }
     }
-    shown
-}
-
-fn body(view: &HostView, queued: &[(HostId, u64)]) -> Value {
-    let (host, definition) = (&view.host, &view.host.definition);
-    object([
-        ("name", json!(definition.name)),
-        ("port", json!(definition.port)),
-        ("maxConnections", json!(definition.max_connections)),
-        ("reservedForPriority", json!(definition.reserved_for_priority)),
-        ("migrationCommand1", json!(definition.migration_command1.without_passwords())),
-        ("migrationCommand2", json!(definition.migration_command2.as_ref().map(Command::without_passwords))),
-        ("statusCommand", json!(definition.status_command.as_ref().map(Command::without_passwords))),
-        ("paused", json!(host.paused)),
-        ("suspendedUntil", json!(host.suspended_until.map(time))),
-        ("suspendedReason", json!(host.suspended_reason)),
-        ("connectionsInUse", json!(view.connections_in_use)),
-        ("queued", json!(queued.iter().find(|(id, _)| *id == host.id).map_or(0, |(_, waiting)| *waiting))),
-    ])
 }

@@ -2,26 +2,58 @@
 
 use axum::{Json, extract::State, http::StatusCode};
 use dmf_shared::{crypto, domain::ids::SourceName};
-use secrecy::ExposeSecret as _;
-use serde_json::{Value, json};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{
-    api::{error::Result, json::JsonBody},
+    api::{
+        error::Result,
+        fields::Fields,
+        json::JsonBody,
+        kind::Kind,
+        openapi::{Answer, Body, Doc, Tag},
+    },
     app::App,
 };
+
+/// What the document says of [`create`].
+pub const CREATE: Doc = Doc {
+    id: "createSource",
+    summary: "Create a Source",
+    description: "Makes its tables, and an API key unless one is given. The key is stored hashed and shown this once.",
+    tag: Tag::Source,
+    query: None,
+    body: Some(Body::Json(|fields| {
+        read(fields);
+    })),
+    answers: &[Answer::json::<Created>(201, "The Source with its API key.")],
+    refuses: &[(409, "A Source of this name, compared without case, or of this key exists.")],
+};
+
+/// A Source that was just made.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = CreatedSource)]
+pub struct Created {
+    name: String,
+    api_key: String,
+}
 
 /// Creates a Source with its tables. The answer holds the API key, this once: it is stored hashed.
 pub async fn create(
     State(app): State<App>,
     JsonBody(mut fields): JsonBody,
-) -> Result<(StatusCode, Json<Value>)> {
-    let name = fields
-        .parsed("name", "a text that matches [a-zA-Z0-9_]{1,48}", |text| text.parse::<SourceName>().ok());
-    let name = fields.require("name", name);
-    let key = super::chosen_key(&mut fields).value();
+) -> Result<(StatusCode, Json<Created>)> {
+    let (name, key) = read(&mut fields);
     let name = fields.finish(|| name)?;
     let key = key.unwrap_or_else(crypto::generate_api_key);
     let key = key.expose_secret();
     let source = app.store.create_source(&name, crypto::hash_api_key(key)).await.map_err(super::conflict)?;
-    Ok((StatusCode::CREATED, Json(json!({ "name": source.name, "apiKey": key }))))
+    Ok((StatusCode::CREATED, Json(Created { name: source.name.to_string(), api_key: key.to_owned() })))
+}
+
+fn read(fields: &mut Fields) -> (Option<SourceName>, Option<SecretString>) {
+    let name = fields.parsed("name", Kind::SourceName, |text| text.parse().ok());
+    (fields.require("name", name), super::chosen_key(fields).value())
 }

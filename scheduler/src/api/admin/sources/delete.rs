@@ -9,6 +9,8 @@ use tokio::time::{Instant, sleep};
 use crate::{
     api::{
         error::{ApiError, Result},
+        fields::Fields,
+        openapi::{Answer, Doc, Tag},
         path::Path,
         query::Query,
     },
@@ -20,6 +22,20 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// How long it waits between two looks.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// What the document says of [`delete`].
+pub const DELETE: Doc = Doc {
+    id: "deleteSource",
+    summary: "Delete a Source",
+    description: "With its users and records. With force=true its key is void at once and every open migration is cancelled; when these need longer to end than one request waits, 503 asks for the same request again.",
+    tag: Tag::Source,
+    query: Some(|fields| {
+        read(fields);
+    }),
+    body: None,
+    answers: &[Answer::empty(204, "The Source is deleted.")],
+    refuses: &[(409, "Migrations are open, and force is not true.")],
+};
+
 /// Deletes a Source with its users and records. 409 while a migration is open. With `force=true` its key is
 /// void at once and every open migration is cancelled; 503 when these need longer to end than one request
 /// waits: the same request again goes on with it.
@@ -28,7 +44,7 @@ pub async fn delete(
     Path(name): Path<String>,
     Query(mut query): Query,
 ) -> Result<StatusCode> {
-    let force = query.switch("force");
+    let force = read(&mut query);
     query.finish(|| Some(()))?;
     let source = super::find(&app, &name).await?;
     let until = Instant::now() + PATIENCE;
@@ -55,6 +71,10 @@ pub async fn delete(
             Deletion::Unfinished => {}
         }
     }
+}
+
+fn read(query: &mut Fields) -> bool {
+    query.switch("force")
 }
 
 async fn cancel_all(app: &App, source: &Source) -> Result<()> {

@@ -7,16 +7,17 @@ pub mod pause;
 pub mod read;
 pub mod update;
 
-use axum::Json;
 use dmf_shared::store::{self, Source, SourceView};
-use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::{Value, json};
+use secrecy::SecretString;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{
     api::{
+        answer::is_left_out,
         error::{ApiError, Result},
         fields::{Fields, Given},
-        record::object,
+        kind::Kind,
     },
     app::App,
 };
@@ -27,31 +28,50 @@ pub(super) async fn find(app: &App, name: &str) -> Result<Source> {
 }
 
 /// The Source as it is now, for the answer to a change.
-async fn show(app: &App, name: &str) -> Result<Json<Value>> {
+async fn show(app: &App, name: &str) -> Result<Shown> {
     let source = find(app, name).await?;
-    Ok(Json(body(&app.store.source_view(source).await?)))
+    Ok(app.store.source_view(source).await?.into())
 }
 
-fn body(view: &SourceView) -> Value {
-    object([
-        ("name", json!(view.source.name)),
-        ("paused", json!(view.source.paused)),
-        ("users", json!(view.users)),
-        ("openMigrations", json!(view.open_migrations)),
-        ("rateLimit", json!(view.rate_limit)),
-    ])
+/// A Source, as answers show it.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Source)]
+pub struct Shown {
+    name: String,
+    paused: bool,
+    users: u64,
+    open_migrations: u64,
+    #[serde(skip_serializing_if = "is_left_out")]
+    rate_limit: Option<u32>,
+    /// In the answer to the request that made it, and never again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    api_key: Option<String>,
 }
+
+impl From<SourceView> for Shown {
+    fn from(view: SourceView) -> Self {
+        Self {
+            name: view.source.name.to_string(),
+            paused: view.source.paused,
+            users: view.users,
+            open_migrations: view.open_migrations,
+            rate_limit: view.rate_limit,
+            api_key: None,
+        }
+    }
+}
+
+/// Shortest and longest API key.
+const KEY_LENGTH: (usize, usize) = (16, 1024);
 
 /// An API key that a client chooses; too weak a one is refused.
 fn chosen_key(fields: &mut Fields) -> Given<SecretString> {
-    let key = fields.secret("apiKey");
-    let is_weak = |key: &str| key.len() < 16 || !key.bytes().all(|byte| byte.is_ascii_graphic());
-    if let Given::Value(key) = &key
-        && is_weak(key.expose_secret())
-    {
-        fields.refuse("apiKey", "must be 16 to 1024 visible ASCII characters");
-    }
-    key
+    fields.parsed("apiKey", Kind::Visible { min: KEY_LENGTH.0, max: KEY_LENGTH.1 }, |text| {
+        let fits = (KEY_LENGTH.0..=KEY_LENGTH.1).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_graphic());
+        fits.then(|| SecretString::from(text))
+    })
 }
 
 fn conflict(error: store::Error) -> ApiError {

@@ -6,7 +6,8 @@ pub mod list;
 pub mod read;
 
 use dmf_shared::store::Target;
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{
     api::{
@@ -21,6 +22,17 @@ pub(super) async fn find(app: &App, name: &str) -> Result<Target> {
     app.store.target_by_name(name).await?.ok_or_else(|| ApiError::not_found("Target"))
 }
 
-fn body(target: &Target) -> Value {
-    json!({ "name": target.name, "created": time(target.created) })
+/// A target, as answers show it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Target)]
+pub struct Shown {
+    name: String,
+    #[schema(format = DateTime)]
+    created: String,
+}
+
+impl From<&Target> for Shown {
+    fn from(target: &Target) -> Self {
+        Self { name: target.name.clone(), created: time(target.created) }
+    }
 }

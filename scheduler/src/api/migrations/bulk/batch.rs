@@ -3,10 +3,14 @@
 use std::collections::HashSet;
 
 use dmf_shared::store::{BulkAnswer, Submission, SubmitError};
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::{
+    ToSchema,
+    openapi::{RefOr, Schema},
+};
 
 use super::super::submit::refused;
-use crate::api::record::object;
+use crate::api::{answer::is_left_out, kind};
 
 /// Most lines of a batch.
 const LINES: usize = 500;
@@ -90,19 +94,24 @@ impl Batch {
         for entry in self.entries {
             let line = match entry.submission {
                 Err(errors) => {
-                    result(entry.line, entry.source_uid.as_deref(), "REFUSED", Value::Null, &errors, totals)
+                    result(entry.line, entry.source_uid.as_deref(), "REFUSED", None, &errors, totals)
                 }
                 Ok(submission) => {
                     totals.forced += u64::from(submission.force);
                     match answers.next() {
-                        Some(Ok(Some(id))) => {
-                            result(entry.line, entry.source_uid.as_deref(), "CREATED", json!(id), &[], totals)
-                        }
+                        Some(Ok(Some(id))) => result(
+                            entry.line,
+                            entry.source_uid.as_deref(),
+                            "CREATED",
+                            Some(id.0),
+                            &[],
+                            totals,
+                        ),
                         Some(Ok(None)) => {
-                            result(entry.line, entry.source_uid.as_deref(), "VALID", Value::Null, &[], totals)
+                            result(entry.line, entry.source_uid.as_deref(), "VALID", None, &[], totals)
                         }
                         Some(Err(SubmitError::Open(id))) => {
-                            result(entry.line, entry.source_uid.as_deref(), "EXISTS", json!(id), &[], totals)
+                            result(entry.line, entry.source_uid.as_deref(), "EXISTS", Some(id.0), &[], totals)
                         }
                         Some(Err(error)) => {
                             let errors = refused(error);
@@ -110,7 +119,7 @@ impl Batch {
                                 entry.line,
                                 entry.source_uid.as_deref(),
                                 "REFUSED",
-                                Value::Null,
+                                None,
                                 errors.errors(),
                                 totals,
                             )
@@ -129,17 +138,36 @@ impl Batch {
         let lines = self.entries.into_iter().map(|entry| {
             let mut totals = Totals::default();
             let errors = [error.to_owned()];
-            result(entry.line, entry.source_uid.as_deref(), "FAILED", Value::Null, &errors, &mut totals)
+            result(entry.line, entry.source_uid.as_deref(), "FAILED", None, &errors, &mut totals)
         });
         lines.collect()
     }
 }
 
+/// What became of one line of a bulk submit.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct LineResult<'l> {
+    line: u64,
+    #[serde(skip_serializing_if = "is_left_out")]
+    source_uid: Option<&'l str>,
+    #[schema(schema_with = line_status)]
+    status: &'static str,
+    #[serde(skip_serializing_if = "is_left_out")]
+    id: Option<u64>,
+    #[serde(skip_serializing_if = "is_left_out")]
+    errors: Option<&'l [String]>,
+}
+
+fn line_status() -> RefOr<Schema> {
+    kind::one_of(&["CREATED", "VALID", "EXISTS", "REFUSED", "FAILED"], false)
+}
+
 fn result(
     line: u64,
     source_uid: Option<&str>,
-    status: &str,
-    id: Value,
+    status: &'static str,
+    id: Option<u64>,
     errors: &[String],
     totals: &mut Totals,
 ) -> String {
@@ -148,13 +176,8 @@ fn result(
         "EXISTS" => totals.existing += 1,
         _ => totals.refused += 1,
     }
-    let errors = if errors.is_empty() { Value::Null } else { json!(errors) };
-    let body = object([
-        ("line", json!(line)),
-        ("sourceUid", json!(source_uid)),
-        ("status", json!(status)),
-        ("id", id),
-        ("errors", errors),
-    ]);
-    format!("{body}\n")
+    let result =
+        LineResult { line, source_uid, status, id, errors: Some(errors).filter(|errors| !errors.is_empty()) };
+    let text = serde_json::to_string(&result).unwrap_or_default();
+    format!("{text}\n")
 }

@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use tracing::{Instrument as _, Span};
 
 use self::{
-    batch::{Batch, Entry, Totals},
+    batch::{Batch, Entry, LineResult, Totals},
     format::{Format, Read},
     lines::{Line, Lines},
 };
@@ -31,6 +31,7 @@ use crate::{
         auth::Customer,
         error::{ApiError, Result},
         fields::Fields,
+        openapi::{self, Answer, Doc, Tag},
         query::Query,
         users::given::Places,
         v1::Reading,
@@ -45,6 +46,26 @@ const FLUSH_AFTER: Duration = Duration::from_millis(500);
 /// A client that sends nothing for so long is given up.
 const SILENCE: Duration = Duration::from_mins(1);
 
+/// What the document says of [`bulk`].
+pub const BULK: Doc = Doc {
+    id: "submitMigrations",
+    summary: "Submit many migrations",
+    description: "A stream of lines as NDJSON or CSV (whose first line names the fields), each with the fields of a single submit. It is answered by a stream of one line each, in order. A bad line stops no other; with dryRun=true everything is checked and nothing changed.",
+    tag: Tag::Migration,
+    query: Some(|fields| {
+        read(fields);
+    }),
+    body: Some(openapi::Body::Lines(|fields| {
+        submit::read(fields);
+    })),
+    answers: &[Answer::lines::<LineResult>(200, "One line for each line of the input.")],
+    refuses: &[],
+};
+
+fn read(query: &mut Fields) -> bool {
+    query.switch("dryRun")
+}
+
 /// Submits line by line, in batches of one transaction each. The answer has one line for each line of the
 /// input, in order; it is written as fast as it is read, and nothing is read while it is not. A bad line
 /// stops no other. With `dryRun=true` everything is checked and nothing is changed.
@@ -58,7 +79,7 @@ pub async fn bulk(
     body: Body,
 ) -> Result<Response> {
     let format = Format::of(&headers)?;
-    let dry_run = query.switch("dryRun");
+    let dry_run = read(&mut query);
     query.finish(|| Some(()))?;
     let bulk = Bulk {
         app,
@@ -232,9 +253,10 @@ impl Bulk {
             Read::Stop(error) => return Err(error),
         };
         self.reading.complete(&mut object);
-        let fields = Fields::new(object).lenient(self.reading.lenient);
+        let mut fields = Fields::new(object).lenient(self.reading.lenient);
         let source_uid = fields.peek("sourceUid").map(str::to_owned);
-        let read = timeout(DEADLINE, submit::read(&self.app, &self.source, places, fields)).await;
+        let order = submit::read(&mut fields);
+        let read = timeout(DEADLINE, order.look_up(&self.app, &self.source, places, fields)).await;
         let submission = match read.unwrap_or_else(|_| Err(ApiError::unavailable())) {
             Ok(submission) => Ok(submission),
             Err(error) if error.is_client_fault() => Err(error.errors().to_vec()),
