@@ -265,7 +265,7 @@ async fn a_handed_back_migration_waits_again_with_a_new_epoch() {
     let scene = scene(&lab, 1).await;
     let job = submit(&scene, "alice").await;
     claim(&scene, &[job]).await;
-    let back = HandBack { delay_ms: None, attempt: Some(3) };
+    let back = HandBack { attempt: Some(3), ..HandBack::default() };
     assert_eq!(scene.store.hand_back(&scene.source, job, Epoch(1), &back).await.unwrap(), Finished::Recorded);
     assert_eq!(
         scene.store.hand_back(&scene.source, job, Epoch(1), &back).await.unwrap(),

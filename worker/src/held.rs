@@ -1,7 +1,7 @@
 //! The leases that this process holds.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering},
@@ -10,7 +10,7 @@ use std::{
 };
 
 use dmf_shared::{
-    domain::ids::{JobId, TargetId},
+    domain::ids::{Epoch, JobId, TargetId},
     queue::{Free, Running},
     store::{BackendState, Claimed},
 };
@@ -39,13 +39,15 @@ pub struct Held {
     clock: LeaseClock,
     stop: CancellationToken,
     reason: AtomicU8,
+    ending: AtomicBool,
 }
 
 impl Held {
     /// A lease that holds until `deadline` unless a heartbeat extends it.
     pub fn new(claimed: Claimed, deadline: Deadline) -> Self {
         let (handle, clock) = LeaseClock::channel(deadline);
-        Self { claimed, handle, clock, stop: CancellationToken::new(), reason: AtomicU8::new(0) }
+        let (stop, reason, ending) = Default::default();
+        Self { claimed, handle, clock, stop, reason, ending }
     }
 
     /// What its children obey.
@@ -86,6 +88,16 @@ impl Held {
             .find(|reason| *reason as u8 == self.reason.load(Ordering::SeqCst))
     }
 
+    /// Its end is about to be recorded. Whoever does so finds out whether the lease is still there.
+    pub fn begin_end(&self) {
+        self.ending.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether its end is being recorded or is so already: a lease that is gone is no loss then.
+    pub fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::SeqCst)
+    }
+
     /// As heartbeats and releases name it.
     pub fn running(&self, target: TargetId) -> Running {
         Running {
@@ -103,10 +115,27 @@ impl Held {
     }
 }
 
+/// Claims on their way; see [`Table::begin_claim`].
+#[derive(Debug)]
+pub struct Claiming<'t> {
+    table: &'t Table,
+    jobs: Vec<JobId>,
+}
+
+impl Drop for Claiming<'_> {
+    fn drop(&mut self) {
+        let mut claiming = self.table.claiming();
+        for job in &self.jobs {
+            claiming.remove(job);
+        }
+    }
+}
+
 /// All leases of this process, and how many more it may take.
 #[derive(Debug)]
 pub struct Table {
     held: Mutex<HashMap<JobId, Arc<Held>>>,
+    claiming: Mutex<HashSet<JobId>>,
     max_threads: AtomicU32,
     reserved_for_priority: u32,
     state: AtomicU8,
@@ -121,6 +150,7 @@ impl Table {
     pub fn new(max_threads: u32, reserved_for_priority: u32, wake: Arc<Notify>) -> Self {
         Self {
             held: Mutex::default(),
+            claiming: Mutex::default(),
             max_threads: AtomicU32::new(max_threads),
             reserved_for_priority,
             state: AtomicU8::new(BackendState::Paused as u8),
@@ -159,6 +189,23 @@ impl Table {
     /// The lease of this migration.
     pub fn get(&self, job: JobId) -> Option<Arc<Held>> {
         self.lock().get(&job).cloned()
+    }
+
+    /// Says that claims of these migrations are on their way, for as long as the answer lives.
+    pub fn begin_claim(&self, jobs: impl Iterator<Item = JobId>) -> Claiming<'_> {
+        let jobs: Vec<_> = jobs.collect();
+        self.claiming().extend(&jobs);
+        Claiming { table: self, jobs }
+    }
+
+    fn claiming(&self) -> MutexGuard<'_, HashSet<JobId>> {
+        self.claiming.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether this process has the lease, or a claim on its way that may have made it.
+    pub fn knows(&self, job: JobId, epoch: Epoch) -> bool {
+        // In this order: a claim first becomes a lease and then ends.
+        self.claiming().contains(&job) || self.get(job).is_some_and(|held| held.claimed.epoch == epoch)
     }
 
     /// How many leases there are.

@@ -1,15 +1,21 @@
-//! Turns proposals into leases: one claim in MariaDB for the whole batch, then Redis is told.
+//! Turns proposals into leases: MariaDB decides, Redis is told.
 
-use std::{sync::Arc, time::Duration};
+mod claiming;
+
+use std::{
+    error::Error as StdError,
+    mem,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use dmf_shared::{
-    domain::ids::TargetId,
     queue::{Free, Hold, Lessor, Proposal, Queue, Settlement, Then},
-    store::{BackendState, ClaimRequest, Decision, HandBack, Holder, Refusal, Store},
+    store::{HandBack, Holder, Store},
 };
 
 use crate::{
-    held::{Held, Stop, Table},
+    held::{Held, Table},
     process::Deadline,
 };
 
@@ -22,62 +28,87 @@ pub struct Claimant {
     pub queue: Queue,
     /// Who claims.
     pub holder: Holder,
-    /// The target whose migrations are claimed.
-    pub target: TargetId,
     /// Where the leases go.
     pub table: Arc<Table>,
     /// How long a lease lives after the sending of a request that confirmed it.
     pub lease: Duration,
     /// How long a claim may take.
     pub claim_timeout: Duration,
+    /// What the queue was not told yet.
+    pub untold: Mutex<Untold>,
 }
 
+/// Decisions of claims that the queue does not know of yet.
+#[derive(Debug, Default)]
+pub struct Untold {
+    granted: Vec<Arc<Held>>,
+    refused: Vec<Settlement>,
+}
+
+/// How long the queue may take to be told of a claim.
+const TELL_LIMIT: Duration = Duration::from_secs(5);
+/// How long a lease that was never started may take to be given back.
+const HAND_BACK_LIMIT: Duration = Duration::from_secs(15);
+
 impl Claimant {
-    /// Tells Redis what was decided: granted jobs run, refused ones go where the refusal says. When
-    /// Redis can't be told, the heartbeat and the visibility time do the same later.
-    async fn tell_queue(&self, granted: &[Arc<Held>], refused: &[Settlement]) {
-        let running: Vec<_> = granted.iter().map(|held| held.running(self.target)).collect();
-        if let Err(error) = self.queue.heartbeat(&running).await {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "the queue does not know of new leases yet"
-            );
+    /// Says in Redis that these leases run: confirms them, or learns that a newer claim holds the
+    /// migration. Each of its two calls takes at most `limit` and a quarter of it.
+    pub async fn beat_queue(&self, held: &[Arc<Held>], limit: Duration) {
+        let deadline = Deadline::after(self.lease);
+        let running: Vec<_> = held.iter().map(|held| held.running(self.holder.target)).collect();
+        match tokio::time::timeout(limit, self.queue.heartbeat(&running)).await {
+            Ok(Ok(answers)) => {
+                for (held, confirmed) in held.iter().zip(answers) {
+                    if confirmed {
+                        held.extend(deadline);
+                    } else if !held.is_ending() {
+                        tracing::warn!(
+                            job = held.name(),
+                            "the lease is lost: a newer claim holds the migration"
+                        );
+                        held.lose();
+                    }
+                }
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(error = &error as &dyn StdError, "the queue heard no heartbeat");
+            }
+            Err(_) => tracing::warn!("the queue heard no heartbeat in time"),
         }
-        self.settle(refused).await;
+        self.release_ended(held, limit / 4).await;
     }
 
-    async fn settle(&self, settlements: &[Settlement]) {
-        if let Err(error) = self.queue.settle(settlements).await {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "the queue does not know of freed slots yet"
-            );
-        }
+    /// A heartbeat that overtakes the release of a migration that just ended takes its slot again. The job
+    /// goes back to the queue: if it waits again, it must not be forgotten; if not, one claim is refused.
+    /// What can't be told in this time is found by the reconciler.
+    async fn release_ended(&self, held: &[Arc<Held>], limit: Duration) {
+        let is_gone = |held: &&Arc<Held>| {
+            self.table.get(held.claimed.job).is_none_or(|now| now.claimed.epoch != held.claimed.epoch)
+        };
+        let release = |held: &Arc<Held>| {
+            let claimed = &held.claimed;
+            Settlement { job: claimed.job, hold: Hold::Lease(claimed.epoch), then: Then::Ready }
+        };
+        let ended: Vec<_> = held.iter().filter(is_gone).map(release).collect();
+        self.settle(&ended, limit).await;
     }
 
-    /// Frees a slot that a late heartbeat took. The job goes back to the queue: if it waits again, it must
-    /// not be forgotten; if not, one claim is refused.
-    pub async fn release_late(&self, held: &Held) {
-        let claimed = &held.claimed;
-        self.settle(&[Settlement { job: claimed.job, hold: Hold::Lease(claimed.epoch), then: Then::Ready }])
-            .await;
+    async fn settle(&self, settlements: &[Settlement], limit: Duration) {
+        let problem = match tokio::time::timeout(limit, self.queue.settle(settlements)).await {
+            Ok(Ok(_)) => return,
+            Ok(Err(error)) => Some(error),
+            Err(_) => None,
+        };
+        let error = problem.as_ref().map(|error| error as &dyn StdError);
+        tracing::warn!(error, "the queue does not know of freed slots yet");
     }
 
     /// Frees the slot of a migration whose lease is gone.
     pub async fn release(&self, held: &Held) {
         let claimed = &held.claimed;
-        self.settle(&[Settlement { job: claimed.job, hold: Hold::Lease(claimed.epoch), then: Then::Drop }])
-            .await;
+        let release = Settlement { job: claimed.job, hold: Hold::Lease(claimed.epoch), then: Then::Drop };
+        self.settle(&[release], TELL_LIMIT).await;
     }
-}
-
-fn settlement(proposal: &Proposal, refusal: Refusal) -> Settlement {
-    let then = match refusal {
-        Refusal::NotWaiting => Then::Drop,
-        Refusal::Blocked => Then::Blocked,
-        Refusal::TooEarly { wait_ms } => Then::Delay(Duration::from_millis(wait_ms)),
-    };
-    Settlement { job: proposal.job, hold: Hold::Proposal(proposal.ticket), then }
 }
 
 impl Lessor for Claimant {
@@ -88,62 +119,39 @@ impl Lessor for Claimant {
     }
 
     async fn claim(&self, proposals: Vec<Proposal>) -> Vec<Arc<Held>> {
-        let requests: Vec<_> = proposals
-            .iter()
-            .map(|proposal| ClaimRequest { job: proposal.job, host: proposal.host })
-            .collect();
-        // The lease is counted from the sending: it is never longer here than others think it is.
-        let deadline = Deadline::after(self.lease);
-        let claim = tokio::time::timeout(self.claim_timeout, self.store.claim(&self.holder, &requests)).await;
-        let decisions = match claim {
-            Ok(Ok(decisions)) => decisions,
-            Ok(Err(error)) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the claim failed");
-                // Whatever it is, the next heartbeat says when to try again.
-                self.table.set_database_reachable(false);
-                return Vec::new();
-            }
-            Err(_) => {
-                tracing::warn!("the claim took too long");
-                self.table.set_database_reachable(false);
-                return Vec::new();
-            }
-        };
-        let (mut granted, mut refused) = (Vec::new(), Vec::new());
-        for decision in decisions {
-            match decision {
-                Decision::Granted(claimed) => {
-                    let held = Arc::new(Held::new(*claimed, deadline));
-                    self.table.insert(held.clone());
-                    // The order to stop may have come while the claim was on its way.
-                    if self.table.state() == BackendState::Stopped {
-                        held.stop(Stop::HandBack);
-                    }
-                    granted.push(held);
-                }
-                Decision::Refused(job, refusal) => {
-                    let proposal = proposals.iter().find(|proposal| proposal.job == job);
-                    refused.extend(proposal.map(|proposal| settlement(proposal, refusal)));
-                }
-            }
+        let _known = self.table.begin_claim(proposals.iter().map(|proposal| proposal.job));
+        let claims = self.claim_all(proposals).await;
+        let mut untold = self.untold.lock().unwrap_or_else(PoisonError::into_inner);
+        untold.granted.extend(claims.granted.iter().cloned());
+        untold.refused.extend(claims.refused);
+        claims.granted
+    }
+
+    /// When Redis can't be told, the heartbeat and the visibility time do the same later.
+    async fn tell(&self) {
+        let Untold { granted, refused } =
+            mem::take(&mut *self.untold.lock().unwrap_or_else(PoisonError::into_inner));
+        if !granted.is_empty() {
+            self.beat_queue(&granted, TELL_LIMIT).await;
         }
-        // Children start at once; Redis hears of it meanwhile, within the visibility time.
-        self.tell_queue(&granted, &refused).await;
-        granted
+        self.settle(&refused, TELL_LIMIT).await;
     }
 
     async fn hand_back(&self, held: Arc<Held>) {
         let claimed = &held.claimed;
-        let back =
-            self.store.hand_back(&claimed.source, claimed.job, claimed.epoch, &HandBack::default()).await;
-        if let Err(error) = back {
-            tracing::warn!(
-                job = held.name(),
-                error = &error as &dyn std::error::Error,
-                "could not be handed back"
-            );
-        } else {
-            self.release(&held).await;
+        held.begin_end();
+        let back = HandBack::default();
+        let handed = self.store.hand_back(&claimed.source, claimed.job, claimed.epoch, &back);
+        match tokio::time::timeout(HAND_BACK_LIMIT, handed).await {
+            Ok(Ok(_)) => self.release(&held).await,
+            Ok(Err(error)) => {
+                tracing::warn!(
+                    job = held.name(),
+                    error = &error as &dyn StdError,
+                    "could not be handed back"
+                );
+            }
+            Err(_) => tracing::warn!(job = held.name(), "could not be handed back in time"),
         }
         self.table.remove(&held);
     }

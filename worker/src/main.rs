@@ -1,6 +1,12 @@
 //! `dmf-worker`: load the settings, take the worker's place, lease and run migrations, drain.
 
-use std::{io::Write as _, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    io::Write as _,
+    path::PathBuf,
+    process::ExitCode,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use clap::Parser;
@@ -110,12 +116,13 @@ async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
         holder: Holder {
             backend: backend.id,
             incarnation: backend.incarnation,
+            target: backend.target_id,
             name: format!("{}/{}", backend.target, backend.name),
         },
-        target: backend.target_id,
         table,
         lease: settings.rhythm.lease,
         claim_timeout: settings.rhythm.claim_timeout,
+        untold: Mutex::default(),
     });
     let (rhythm, grace) = (settings.rhythm, settings.grace);
     let runner = Runner::new(claimant.clone(), settings, state.path()).await?;

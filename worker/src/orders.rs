@@ -7,10 +7,11 @@ use dmf_shared::{
     domain::ids::{Epoch, JobId},
     queue::Control,
 };
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    heartbeat::Look,
     held::{Stop, Table},
     lessor::Claimant,
 };
@@ -20,8 +21,8 @@ const BACKLOG: usize = 256;
 /// Pause before the next try to subscribe.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Obeys until `stop`. `look` has the heartbeat beat now.
-pub async fn obey(claimant: Arc<Claimant>, look: Arc<Notify>, stop: CancellationToken) {
+/// Obeys until `stop`. `look` has the heartbeats beat now.
+pub async fn obey(claimant: Arc<Claimant>, look: Arc<Look>, stop: CancellationToken) {
     let (sender, mut receiver) = mpsc::channel(BACKLOG);
     let listen = async {
         while let Err(error) = claimant.queue.subscribe_control(claimant.holder.backend, sender.clone()).await
@@ -39,9 +40,9 @@ pub async fn obey(claimant: Arc<Claimant>, look: Arc<Notify>, stop: Cancellation
     }
 }
 
-fn obey_one(table: &Table, control: Control, look: &Notify) {
+fn obey_one(table: &Table, control: Control, look: &Look) {
     match control {
-        Control::Look => look.notify_one(),
+        Control::Look => look.now(),
         Control::Cancel(job, epoch) => stop(table, job, epoch, Stop::Cancel),
         Control::Close(job, epoch) => stop(table, job, epoch, Stop::Close),
     }

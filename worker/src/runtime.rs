@@ -75,7 +75,7 @@ async fn work(
     wake: Arc<Notify>,
     lifecycle: &Lifecycle,
 ) -> Result<(), WorkerError> {
-    let options = BackendOptions { target: claimant.target, visibility: VISIBILITY, poll: POLL };
+    let options = BackendOptions { target: claimant.holder.target, visibility: VISIBILITY, poll: POLL };
     let name = claimant.holder.name.clone();
     let worker = WorkerBuilder::new(name.as_str())
         .backend(Backend::new(queue, options, claimant, wake))

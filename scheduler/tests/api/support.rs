@@ -173,7 +173,12 @@ impl Api {
             lease_deadline: Duration::from_secs(45),
         };
         let backend = self.app.store.register_backend(&registration).await.unwrap();
-        Holder { backend: backend.id, incarnation: backend.incarnation, name: "default/worker-1".to_owned() }
+        Holder {
+            backend: backend.id,
+            incarnation: backend.incarnation,
+            target: backend.target_id,
+            name: "default/worker-1".to_owned(),
+        }
     }
 
     /// Claims this migration for `worker-1`, as the worker does.

@@ -38,9 +38,12 @@ pub trait Lessor: Send + Sync + 'static {
     /// How many threads are free; none while the worker is paused, drains, or can't reach MariaDB.
     fn free(&self) -> Free;
 
-    /// Claims what may be claimed and settles the rest with the queue. Never fails: what could not
-    /// be decided is left to the visibility time.
+    /// Claims what may be claimed. Never fails: what could not be decided is left to the visibility time.
     fn claim(&self, proposals: Vec<Proposal>) -> impl Future<Output = Vec<Self::Lease>> + Send;
+
+    /// Tells the queue what the last claims have decided. Leases are handed out before, because what runs
+    /// under them need not wait for the queue.
+    fn tell(&self) -> impl Future<Output = ()> + Send;
 
     /// Gives back a lease that was never started.
     fn hand_back(&self, lease: Self::Lease) -> impl Future<Output = ()> + Send;
@@ -113,6 +116,7 @@ impl<S: Lessor> Backend<S> {
 /// One look at the queue. Runs as a task of its own, so that what it leased is never lost with a
 /// dropped future.
 async fn fetch<S: Lessor>(queue: Queue, options: BackendOptions, lessor: Arc<S>) -> Fetched<S::Lease> {
+    lessor.tell().await;
     let free = lessor.free();
     if free.total == 0 {
         return Fetched { leases: Vec::new(), wait: options.poll };
@@ -125,8 +129,11 @@ async fn fetch<S: Lessor>(queue: Queue, options: BackendOptions, lessor: Arc<S>)
         }
         Ok(proposed) => {
             let leases = lessor.claim(proposed.jobs).await;
-            let wait = if leases.is_empty() { Duration::from_millis(20) } else { Duration::ZERO };
-            Fetched { leases, wait }
+            if !leases.is_empty() {
+                return Fetched { leases, wait: Duration::ZERO };
+            }
+            lessor.tell().await;
+            Fetched { leases, wait: Duration::from_millis(20) }
         }
         Err(error) => {
             if !matches!(error, Error::Rebuild) {
@@ -218,6 +225,7 @@ impl<S: Lessor> backend::Backend for Backend<S> {
                 {
                     leased.extend(fetched.leases);
                 }
+                lessor.tell().await;
                 for lease in leased {
                     lessor.hand_back(lease).await;
                 }

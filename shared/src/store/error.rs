@@ -47,7 +47,8 @@ pub enum Error {
 }
 
 /// MariaDB error numbers: lock wait timeout, deadlock, record changed since last read.
-const CONTENTION: [u16; 3] = [1205, 1213, 1020];
+const CONTENTION: [u16; 3] = [LOCK_WAIT, 1213, 1020];
+const LOCK_WAIT: u16 = 1205;
 /// States of the server that pass. Too many connections (of the server, of the user), shutdown in progress,
 /// connection killed, server gone, lost, read-only, no such thread, query interrupted; disk full, table full,
 /// storage engine failed, out of memory, no thread to be had, commit failed, statement took too long, host
@@ -127,6 +128,12 @@ impl Error {
     fn is_one_of(&self, numbers: &[u16]) -> bool {
         let Self::Refused(error) = self else { return false };
         error.as_database_error().and_then(number).is_some_and(|number| numbers.contains(&number))
+    }
+
+    /// Whether a row was locked by somebody else for longer than the statement may wait.
+    pub fn is_lock_wait(&self) -> bool {
+        let Self::Contended(error) = self else { return false };
+        error.as_database_error().and_then(number) == Some(LOCK_WAIT)
     }
 
     /// Whether the database or a table is missing: no scheduler has made the schema yet.

@@ -3,7 +3,13 @@
 use serde_json::Value;
 use sqlx::MySqlConnection;
 
-use super::{Result, Source, Store, error::expect_rows, outbox, tables::Tables};
+use super::{
+    LossCause, Reaped, Result, Source, Store,
+    error::expect_rows,
+    outbox,
+    reap::{Lost, take_back},
+    tables::Tables,
+};
 use crate::domain::{
     ids::{Epoch, JobId},
     migration::Status,
@@ -50,6 +56,17 @@ pub struct HandBack {
     pub delay_ms: Option<u64>,
     /// Attempts so far; `None` leaves the number as it is.
     pub attempt: Option<u32>,
+    /// Counted and recorded like a lost worker: the migration is given up after too many.
+    pub loss: Option<CountedLoss>,
+}
+
+/// A loss that a worker itself reports.
+#[derive(Debug, Clone, Copy)]
+pub struct CountedLoss {
+    /// What happened.
+    pub cause: LossCause,
+    /// So many make an end.
+    pub max_losses: u32,
 }
 
 /// What became of a result.
@@ -143,9 +160,17 @@ impl Store {
         back: &HandBack,
     ) -> Result<Finished> {
         let mut tx = self.begin().await?;
+        let tables = Tables::of(&source.name);
+        if let Some(CountedLoss { cause, max_losses }) = back.loss {
+            // Before the loss, after which the row has another epoch.
+            note_return(&mut tx, &tables, job, epoch, back).await?;
+            let taken = take_back(&mut tx, &tables, &Lost { job, epoch, cause, max_losses }).await?;
+            let rows = u64::from(matches!(taken, Reaped::Done(_)));
+            return self::end(tx, job, epoch, rows, true).await;
+        }
         // Cancelled: ABORTED at once, or after the failure command when the pre command had started.
         // MariaDB assigns from left to right, so `cleanup` comes last.
-        let updated = sqlx::query(Tables::of(&source.name).sql(
+        let updated = sqlx::query(tables.sql(
             "UPDATE {journal} SET epoch = epoch + 1, modified = UTC_TIMESTAMP(3), attempt = COALESCE(?, attempt),
                  stopped = IF(cancel_requested AND NOT pre_started, UTC_TIMESTAMP(3), NULL),
                  not_before = IF(? IS NULL, not_before, UTC_TIMESTAMP(3) + INTERVAL ? * 1000 MICROSECOND),
@@ -162,6 +187,29 @@ impl Store {
         .await?;
         self::end(tx, job, epoch, updated.rows_affected(), true).await
     }
+}
+
+/// Attempts so far, and when it may start again.
+async fn note_return(
+    connection: &mut MySqlConnection,
+    tables: &Tables,
+    job: JobId,
+    epoch: Epoch,
+    back: &HandBack,
+) -> Result<()> {
+    sqlx::query(tables.sql(
+        "UPDATE {journal} SET attempt = COALESCE(?, attempt),
+             not_before = IF(? IS NULL, not_before, UTC_TIMESTAMP(3) + INTERVAL ? * 1000 MICROSECOND)
+         WHERE id = ? AND epoch = ? AND status = 'SYNC'",
+    ))
+    .bind(back.attempt)
+    .bind(back.delay_ms)
+    .bind(back.delay_ms.unwrap_or(0))
+    .bind(job.journal.0)
+    .bind(epoch.0)
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Whether this very result was recorded before, by a commit whose answer never came. Only a finish ends

@@ -40,8 +40,6 @@ pub struct HeldLease {
     pub epoch: Epoch,
     /// What is wanted of it.
     pub wanted: Wanted,
-    /// How long ago it was claimed, by the database's clock, in milliseconds.
-    pub age_ms: u64,
 }
 
 impl Store {
@@ -78,9 +76,8 @@ impl Store {
     /// Everything that this incarnation of a backend holds.
     pub async fn leases_of(&self, backend: BackendId, incarnation: Uuid) -> Result<Vec<HeldLease>> {
         let rows = sqlx::query(
-            "SELECT source_id, journal_id, sourcehost_id, epoch, wanted,
-                 GREATEST(0, TIMESTAMPDIFF(MICROSECOND, claimed, UTC_TIMESTAMP(3)) DIV 1000) AS age_ms
-             FROM leases WHERE backend_id = ? AND incarnation = ?",
+            "SELECT source_id, journal_id, sourcehost_id, epoch, wanted FROM leases
+              WHERE backend_id = ? AND incarnation = ?",
         )
         .bind(backend.0)
         .bind(incarnation)
@@ -92,7 +89,6 @@ impl Store {
 
 fn decode(row: &MySqlRow) -> Result<HeldLease> {
     let wanted: String = row.try_get("wanted")?;
-    let age_ms: i64 = row.try_get("age_ms")?;
     Ok(HeldLease {
         job: JobId {
             source: SourceId(row.try_get("source_id")?),
@@ -101,6 +97,5 @@ fn decode(row: &MySqlRow) -> Result<HeldLease> {
         host: HostId(row.try_get("sourcehost_id")?),
         epoch: Epoch(row.try_get("epoch")?),
         wanted: Wanted::parse(&wanted)?,
-        age_ms: age_ms.unsigned_abs(),
     })
 }

@@ -9,6 +9,8 @@ mod audit;
 mod backends;
 mod bulk;
 mod claim;
+mod claim_read_back;
+mod claim_rows;
 mod close;
 mod error;
 mod finish;
@@ -47,7 +49,7 @@ pub use bulk::BulkAnswer;
 pub use claim::{ClaimRequest, Claimed, Decision, Holder, Refusal};
 pub use close::Closed;
 pub use error::{Error, Result};
-pub use finish::{Counts, Finish, Finished, HandBack};
+pub use finish::{CountedLoss, Counts, Finish, Finished, HandBack};
 pub use hooks::Hook;
 pub use journal::Record;
 pub use journal_list::RecordFilter;
@@ -57,7 +59,7 @@ pub use orders::Cancelled;
 pub use outbox::{Batch, HostRow, JobRow, LeaseRef};
 pub use priority::Prioritized;
 pub use queue_state::LeasedJob;
-pub use reap::{LeaseBeat, Reaped, ServerLife};
+pub use reap::{LeaseBeat, LossCause, Reaped, ServerLife};
 pub use source_deletion::Deletion;
 pub use sourcehosts::{HostView, NewSourcehost, Sourcehost, SourcehostChange};
 pub use sources::{Source, SourceView};
@@ -144,7 +146,22 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(15);
 const CONTENTION_ATTEMPTS: u32 = 5;
 
 /// Runs a transaction again, after a short random pause, while rows are contended.
-async fn retry_contended<T, F>(mut attempt: impl FnMut() -> F) -> Result<T>
+async fn retry_contended<T, F>(attempt: impl FnMut() -> F) -> Result<T>
+where
+    F: Future<Output = Result<T>>,
+{
+    retry(attempt, |_| true).await
+}
+
+/// The same for a transaction whose caller has better to do than to wait for a row that stays locked.
+async fn retry_deadlocked<T, F>(attempt: impl FnMut() -> F) -> Result<T>
+where
+    F: Future<Output = Result<T>>,
+{
+    retry(attempt, |error| !error.is_lock_wait()).await
+}
+
+async fn retry<T, F>(mut attempt: impl FnMut() -> F, may_retry: impl Fn(&Error) -> bool) -> Result<T>
 where
     F: Future<Output = Result<T>>,
 {
@@ -153,7 +170,7 @@ where
         // Longer than a lock wait; a server that died after the request would never answer.
         let answer = tokio::time::timeout(ANSWER_LIMIT, attempt()).await;
         match answer.unwrap_or_else(|_| Err(Error::Unavailable(sqlx::Error::PoolTimedOut))) {
-            Err(Error::Contended(error)) if tried < CONTENTION_ATTEMPTS => {
+            Err(error @ Error::Contended(_)) if tried < CONTENTION_ATTEMPTS && may_retry(&error) => {
                 tracing::debug!(%error, tried, "transaction contended, trying again");
                 tokio::time::sleep(Duration::from_millis(fastrand::u64(5..=20 * u64::from(tried)))).await;
                 tried += 1;

@@ -42,6 +42,35 @@ impl ServerLife {
 /// Source, row, epoch, beat, holder, and that one's deadline while it is registered.
 type RawBeat = (u32, u64, u64, u64, u32, Option<u32>);
 
+/// Why a lease came to nothing. Each counts, so that no migration circles for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LossCause {
+    /// Its worker was silent, or was started again.
+    WorkerLost,
+    /// Its worker lives, but could not confirm the lease in time.
+    LeaseLost,
+    /// A fault in the worker's own program.
+    Fault,
+    /// MariaDB refuses what the worker has to note or to record.
+    Refused,
+    /// Processes of it survived SIGKILL.
+    Undead,
+}
+
+impl LossCause {
+    fn sentence(self, backend: &str) -> String {
+        match self {
+            Self::WorkerLost => format!("The worker {backend} was lost with this migration"),
+            Self::LeaseLost => format!("The worker {backend} could not confirm its lease in time"),
+            Self::Fault => format!("A fault of the worker {backend} ended this migration"),
+            Self::Refused => format!("The database refused what the worker {backend} had to record"),
+            Self::Undead => {
+                format!("Processes of this migration could not be killed by the worker {backend} for a time")
+            }
+        }
+    }
+}
+
 /// What a reap did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reaped {
@@ -92,7 +121,6 @@ impl Store {
     }
 
     async fn reap_once(&self, source: &Source, lease: &LeaseBeat, max_losses: u32) -> Result<Reaped> {
-        let tables = Tables::of(&source.name);
         let mut tx = self.begin().await?;
         let deleted = sqlx::query(
             "DELETE FROM leases WHERE source_id = ? AND journal_id = ? AND epoch = ? AND beat = ?",
@@ -106,39 +134,48 @@ impl Store {
         if deleted.rows_affected() == 0 {
             return Ok(Reaped::Nothing);
         }
-        let reaped = take_back(&mut tx, &tables, lease, max_losses).await?;
+        let lost = Lost { job: lease.job, epoch: lease.epoch, cause: LossCause::WorkerLost, max_losses };
+        let reaped = take_back(&mut tx, &Tables::of(&source.name), &lost).await?;
         outbox::add_job(&mut tx, lease.job).await?;
         tx.commit().await?;
         Ok(reaped)
     }
 }
 
+/// A lease that was lost.
+pub(super) struct Lost {
+    pub(super) job: JobId,
+    pub(super) epoch: Epoch,
+    pub(super) cause: LossCause,
+    pub(super) max_losses: u32,
+}
+
 /// Status, epoch, whether its cancel was requested, losses, backend, details, whether the pre command had
 /// started, and the end state when the failure command alone was to run.
 type RawRow = (String, u64, bool, u32, Option<String>, Option<String>, bool, Option<String>);
 
-async fn take_back(
+/// Books the loss in the row, if it still runs under that epoch, and says where it goes.
+pub(super) async fn take_back(
     connection: &mut MySqlConnection,
     tables: &Tables,
-    lease: &LeaseBeat,
-    max_losses: u32,
+    lost: &Lost,
 ) -> Result<Reaped> {
     let row: Option<RawRow> = sqlx::query_as(tables.sql(
         "SELECT status, epoch, cancel_requested, losses, backend, details, pre_started, cleanup FROM {journal} WHERE id = ? FOR UPDATE",
     ))
-    .bind(lease.job.journal.0)
+    .bind(lost.job.journal.0)
     .fetch_optional(&mut *connection)
     .await?;
     let Some(row) = row else { return Ok(Reaped::LeaseOnly) };
     let (status, epoch, cancel_requested, losses, backend, details, pre_started, cleanup) = row;
     let status = Status::parse(&status).ok_or(Error::Inconsistent { table: "journal", column: "status" })?;
-    if epoch != lease.epoch.0 || status != Status::Sync {
+    if epoch != lost.epoch.0 || status != Status::Sync {
         return Ok(Reaped::LeaseOnly);
     }
     let losses = losses + 1;
     let loss = Loss {
         losses,
-        max_losses,
+        max_losses: lost.max_losses,
         cancel_requested,
         pre_started,
         cleanup: cleanup.as_deref().and_then(Status::parse),
@@ -152,9 +189,9 @@ async fn take_back(
     .bind(next.as_str())
     .bind(cleanup.map(Status::as_str))
     .bind(losses)
-    .bind(with_loss(details, backend.as_deref(), losses, next)?.to_string())
+    .bind(with_loss(details, backend.as_deref(), lost.cause, losses, next).to_string())
     .bind(next.is_terminal())
-    .bind(lease.job.journal.0)
+    .bind(lost.job.journal.0)
     .bind(epoch)
     .execute(connection)
     .await?;
@@ -163,19 +200,29 @@ async fn take_back(
 }
 
 /// `details` with one more block: which worker was lost, and what followed.
-fn with_loss(details: Option<String>, backend: Option<&str>, losses: u32, next: Status) -> Result<Value> {
+fn with_loss(
+    details: Option<String>,
+    backend: Option<&str>,
+    cause: LossCause,
+    losses: u32,
+    next: Status,
+) -> Value {
     let mut blocks: Vec<Value> = match details {
         None => Vec::new(),
-        Some(text) => serde_json::from_str(&text)
-            .map_err(|_| Error::Inconsistent { table: "journal", column: "details" })?,
+        // A lease must come to its end whatever stands in the row.
+        Some(text) => serde_json::from_str(&text).unwrap_or_else(|_| vec![unreadable()]),
     };
     let backend = backend.unwrap_or("unknown");
-    let mut errors = vec![format!("The worker {backend} was lost with this migration (loss {losses})")];
+    let mut errors = vec![format!("{} (loss {losses})", cause.sentence(backend))];
     match next {
         Status::Failure => errors.push("It was lost too often and is given up".to_owned()),
         Status::Aborted => errors.push("Its cancel had been requested".to_owned()),
         _ => {}
     }
     blocks.push(json!({ "lost": { "backend": backend, "success": false, "errors": errors } }));
-    Ok(Value::Array(blocks))
+    Value::Array(blocks)
+}
+
+fn unreadable() -> Value {
+    json!({ "unreadable": { "success": false, "errors": ["What was recorded before can't be read"] } })
 }

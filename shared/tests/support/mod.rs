@@ -101,7 +101,12 @@ pub async fn register(store: &Store, name: &str) -> Holder {
     };
     let backend = store.register_backend(&registration).await.unwrap();
     assert_eq!(backend.incarnation, registration.incarnation);
-    Holder { backend: backend.id, incarnation: backend.incarnation, name: format!("default/{name}") }
+    Holder {
+        backend: backend.id,
+        incarnation: backend.incarnation,
+        target: backend.target_id,
+        name: format!("default/{name}"),
+    }
 }
 
 impl Scene {

@@ -16,7 +16,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(super) const REFUSALS: u32 = 3;
 
 impl Runner {
-    /// Asks until there is an answer. What MariaDB refuses again and again waits for another lease.
+    /// Asks until there is an answer. What MariaDB refuses again and again ends this lease.
     pub(super) async fn ask_database<T, F>(
         &self,
         held: &Held,
@@ -42,7 +42,7 @@ impl Runner {
                 Err(_) => tracing::warn!(what, "the database does not answer"),
             }
             if refusals >= REFUSALS {
-                return Err(Interrupted::Later(self.settings.sync.retry.delay));
+                return Err(Interrupted::Refused);
             }
             self.pause(held, PAUSE).await?;
         }

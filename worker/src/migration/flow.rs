@@ -2,7 +2,7 @@
 
 use dmf_shared::{
     domain::migration::{Phase, Status},
-    store::Hook,
+    store::{Hook, LossCause},
 };
 use tokio::time::Instant;
 
@@ -165,6 +165,7 @@ fn ended(interrupted: Interrupted) -> Ended {
         Interrupted::LeaseLost => Ended::Lost,
         Interrupted::Survivors => Ended::Undead,
         Interrupted::Later(pause) => Ended::Later(pause),
+        Interrupted::Refused => Ended::Broken(LossCause::Refused),
         Interrupted::Stopped => Ended::Stopped(Stop::HandBack),
     }
 }

@@ -12,13 +12,14 @@ mod probe;
 mod record;
 mod step;
 mod sync;
+mod undead;
 mod verify;
 
 use std::{panic::AssertUnwindSafe, path::Path, sync::Arc, time::Duration};
 
 use dmf_shared::{
     domain::{clock::Clock, migration::Status},
-    store::Counts,
+    store::{Counts, LossCause},
 };
 use futures::FutureExt as _;
 use serde_json::Value;
@@ -58,6 +59,8 @@ enum Ended {
     Stopped(Stop),
     /// Processes live that SIGKILL does not end: the lease is kept, so that nobody else starts.
     Undead,
+    /// Neither user nor source is at fault: once more, but not for ever.
+    Broken(LossCause),
     /// The lease was lost: nothing more may run, and nothing is recorded.
     Lost,
 }
@@ -121,7 +124,7 @@ impl Runner {
             let steps = AssertUnwindSafe(self.flow(&held, &mut gathered)).catch_unwind();
             let ended = steps.await.unwrap_or_else(|_| {
                 tracing::error!("the migration ended in a panic, handing it back");
-                Ended::Stopped(Stop::HandBack)
+                Ended::Broken(LossCause::Fault)
             });
             self.settle(&held, ended, gathered).await;
         }

@@ -4,41 +4,44 @@ use std::{error::Error as StdError, sync::Arc, time::Duration};
 
 use dmf_shared::{
     domain::migration::Status,
-    store::{self, Finish, Finished, HandBack},
+    store::{self, CountedLoss, Finish, Finished, HandBack, LossCause},
 };
 
 use super::{
     Ended, Gathered, Runner,
     database::{ANSWER_LIMIT, REFUSALS},
+    details,
 };
 use crate::held::{Held, Stop};
 
 /// The first pause after a result that could not be recorded, and the longest one.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// How long the last words about a lost lease may take.
+const LOST_LIMIT: Duration = Duration::from_secs(5);
 
 impl Runner {
     /// Records the end, frees the slot and forgets the lease. No child lives any more.
     pub(super) async fn settle(&self, held: &Arc<Held>, ended: Ended, gathered: Gathered) {
+        let attempt = gathered.attempt;
         let settled = match ended {
             Ended::Finished(status) => self.record(held, finish(status, gathered)).await,
-            Ended::Stopped(Stop::HandBack) => self.hand_back(held, None, gathered.attempt).await,
-            Ended::Later(pause) => self.hand_back(held, Some(pause), gathered.attempt).await,
             // A closed record has its end state: this only gives the lease up.
             Ended::Stopped(Stop::Cancel | Stop::Close) => {
                 self.record(held, finish(Status::Aborted, gathered)).await
             }
+            Ended::Stopped(Stop::HandBack) => self.hand_back(held, back(None, attempt)).await,
+            Ended::Later(pause) => self.hand_back(held, back(Some(pause), attempt)).await,
+            Ended::Broken(cause) => self.hand_back(held, self.broken(cause, attempt)).await,
             Ended::Undead => {
-                tracing::error!(
-                    "processes of this migration survive SIGKILL, so its lease is kept; restart the worker when they are gone"
-                );
-                return;
+                if !self.outlive(held).await {
+                    return;
+                }
+                self.hand_back(held, self.broken(LossCause::Undead, attempt)).await
             }
             Ended::Lost => {
                 tracing::error!("the lease was lost, so the result is thrown away");
                 // Fenced by the epoch: it can only bring back what nobody else has taken.
-                let _ =
-                    tokio::time::timeout(PAUSES.0 * 5, self.hand_back(held, None, gathered.attempt)).await;
-                false
+                self.hand_back(held, self.lost(LossCause::LeaseLost, attempt)).await
             }
         };
         if settled {
@@ -47,54 +50,116 @@ impl Runner {
         self.claimant.table.remove(held);
     }
 
+    /// A hand-back that counts as a loss.
+    fn lost(&self, cause: LossCause, attempt: u32) -> HandBack {
+        let loss = CountedLoss { cause, max_losses: self.settings.rhythm.max_losses };
+        HandBack { loss: Some(loss), ..back(None, attempt) }
+    }
+
+    /// The same with a pause, because whatever it was may still be so.
+    fn broken(&self, cause: LossCause, attempt: u32) -> HandBack {
+        let pause = back(Some(self.settings.sync.retry.delay), attempt);
+        HandBack { loss: self.lost(cause, attempt).loss, ..pause }
+    }
+
     /// Records a result. While MariaDB is away it is kept and offered again, for as long as the lease
-    /// lives: then it is somebody else's, and the incident is logged.
-    async fn record(&self, held: &Held, finish: Finish) -> bool {
-        let claimed = &held.claimed;
+    /// lives: then it is somebody else's, and the incident is logged. Where MariaDB refuses it, its end
+    /// state is recorded without the details; where that is refused too, the migration goes back.
+    async fn record(&self, held: &Held, mut finish: Finish) -> bool {
+        let why = match self.offer(held, &finish).await {
+            Kept::Answered(_) => return true,
+            Kept::Late => return false,
+            Kept::Refused(why) => why,
+        };
+        tracing::error!(why, "the result is refused, offering it without its details");
+        finish.details = details::refused(&why);
+        finish.verification = None;
+        match self.offer(held, &finish).await {
+            Kept::Answered(_) => true,
+            Kept::Late => false,
+            Kept::Refused(why) => {
+                tracing::error!(why, "the end state is refused, too, handing back");
+                self.hand_back(held, self.broken(LossCause::Refused, finish.attempt)).await
+            }
+        }
+    }
+
+    async fn offer(&self, held: &Held, finish: &Finish) -> Kept {
+        let (store, claimed) = (&self.claimant.store, &held.claimed);
+        let offer = || store.finish(&claimed.source, claimed.job, claimed.epoch, finish);
+        let kept = self.persist(held, || held.is_lost(), offer).await;
+        if let Kept::Answered(finished) = kept {
+            log_finished(finished, finish);
+        }
+        kept
+    }
+
+    async fn hand_back(&self, held: &Held, back: HandBack) -> bool {
+        let (store, claimed) = (&self.claimant.store, &held.claimed);
+        let offer = || store.hand_back(&claimed.source, claimed.job, claimed.epoch, &back);
+        // A worker that ends waits for nobody: its successor, or the reaper, hands back.
+        let too_late = || held.is_lost() || self.claimant.table.is_draining();
+        match self.persist(held, too_late, offer).await {
+            Kept::Answered(Finished::Recorded) => tracing::info!("handed back"),
+            Kept::Answered(Finished::Superseded) => {
+                tracing::warn!("nothing to hand back: somebody else has it");
+            }
+            // The reaper takes what nobody beats for.
+            Kept::Late => return false,
+            Kept::Refused(why) => {
+                tracing::error!(why, "could not be handed back");
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Offers the end of a lease until MariaDB answers, or until it is too late, but at least once:
+    /// offered again, it finds itself if it was recorded.
+    async fn persist<F>(&self, held: &Held, too_late: impl Fn() -> bool, mut offer: impl FnMut() -> F) -> Kept
+    where
+        F: Future<Output = store::Result<Finished>> + Send,
+    {
+        held.begin_end();
         let mut pause = PAUSES.0;
         let mut refusals = 0;
         loop {
-            let offer = self.claimant.store.finish(&claimed.source, claimed.job, claimed.epoch, &finish);
-            let error = match tokio::time::timeout(ANSWER_LIMIT, offer).await {
-                Ok(Ok(finished)) => {
-                    log_finished(finished, &finish);
-                    return true;
-                }
+            let limit = if held.is_lost() { LOST_LIMIT } else { ANSWER_LIMIT };
+            let error = match tokio::time::timeout(limit, offer()).await {
+                Ok(Ok(finished)) => return Kept::Answered(finished),
                 Ok(Err(error)) => Some(error),
-                // Offered again, it finds itself if it was recorded.
                 Err(_) => None,
             };
-            let why = error.as_ref().map_or("no answer in time".to_owned(), ToString::to_string);
-            if held.is_lost() {
-                tracing::error!(why, "the result could not be recorded in time");
-                return false;
+            let late = too_late();
+            log_unrecorded(error.as_ref(), late);
+            if late {
+                return Kept::Late;
             }
-            if error.is_some_and(|error| !error.may_pass()) {
+            if let Some(error) = error.as_ref().filter(|error| !error.may_pass()) {
                 refusals += 1;
                 if refusals >= REFUSALS {
-                    tracing::error!(why, "the result is refused, handing back");
-                    return self.hand_back(held, None, finish.attempt).await;
+                    return Kept::Refused(error.to_string());
                 }
             }
-            tracing::warn!(why, ?pause, "the result can't be recorded yet");
             tokio::time::sleep(pause + Duration::from_millis(fastrand::u64(0..500))).await;
             pause = (pause * 2).min(PAUSES.1);
         }
     }
+}
 
-    async fn hand_back(&self, held: &Held, pause: Option<Duration>, attempt: u32) -> bool {
-        let claimed = &held.claimed;
-        let delay_ms = pause.map(|pause| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX));
-        let back = HandBack { delay_ms, attempt: Some(attempt) };
-        let handed = self.claimant.store.hand_back(&claimed.source, claimed.job, claimed.epoch, &back);
-        // What is not handed back now is so by the heartbeat, which finds a lease that it does not know.
-        let Ok(handed) = tokio::time::timeout(ANSWER_LIMIT, handed).await else {
-            tracing::error!("could not be handed back in time");
-            return false;
-        };
-        log_handed_back(&handed);
-        handed.is_ok()
-    }
+/// What became of the end of a lease.
+enum Kept {
+    /// MariaDB has it, or had no use for it.
+    Answered(Finished),
+    /// The lease ended before.
+    Late,
+    /// MariaDB refuses it, for this reason.
+    Refused(String),
+}
+
+fn back(pause: Option<Duration>, attempt: u32) -> HandBack {
+    let delay_ms = pause.map(|pause| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX));
+    HandBack { delay_ms, attempt: Some(attempt), loss: None }
 }
 
 fn finish(status: Status, gathered: Gathered) -> Finish {
@@ -104,6 +169,15 @@ fn finish(status: Status, gathered: Gathered) -> Finish {
         counts: gathered.counts,
         verification: gathered.verification,
         attempt: gathered.attempt,
+    }
+}
+
+fn log_unrecorded(error: Option<&store::Error>, late: bool) {
+    let error = error.map(|error| error as &dyn StdError);
+    if late {
+        tracing::error!(error, "the end of the lease could not be recorded in time");
+    } else {
+        tracing::warn!(error, "the result can't be recorded yet");
     }
 }
 
@@ -122,13 +196,5 @@ fn log_finished(finished: Finished, finish: &Finish) {
                 "the record was closed or given to somebody else meanwhile; the result is thrown away"
             );
         }
-    }
-}
-
-fn log_handed_back(handed: &store::Result<Finished>) {
-    match handed {
-        Ok(Finished::Recorded) => tracing::info!("handed back"),
-        Ok(Finished::Superseded) => tracing::warn!("nothing to hand back: somebody else has it"),
-        Err(error) => tracing::error!(error = error as &dyn StdError, "could not be handed back"),
     }
 }

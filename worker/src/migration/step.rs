@@ -32,6 +32,8 @@ pub(super) enum Interrupted {
     LeaseLost,
     /// The next attempt is so far away that the slot is given back meanwhile.
     Later(Duration),
+    /// MariaDB refuses what has to be noted.
+    Refused,
     /// The migration was told to stop; the child is dead.
     Stopped,
     /// Processes of the child still live after SIGKILL: the lease must not be given up.

@@ -77,6 +77,23 @@ pub(super) async fn settle(path: PathBuf, within: Duration) -> usize {
     remaining.iter().map(|family| family.pids.len()).sum()
 }
 
+/// Kills what lives of the children that ran for `name`, which a step follows. Gives how many processes those were.
+pub(super) fn strike_named(directory: &Path, name: &str) -> usize {
+    let entries = fs::read_dir(directory).into_iter().flatten().filter_map(Result::ok);
+    let records = entries.filter_map(|entry| Some((Record::read(&entry.path()).ok()?, entry.path())));
+    records
+        .filter(|(record, _)| record.name.strip_prefix(name).is_some_and(|step| step.starts_with(' ')))
+        .map(|(record, path)| {
+            let family = Family { path, record };
+            let living = family.strike(true).len();
+            if living == 0 {
+                forget(&family.path);
+            }
+            living
+        })
+        .sum()
+}
+
 /// One child, its descendants in its group, and its guard.
 struct Family {
     path: PathBuf,

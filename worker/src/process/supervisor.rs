@@ -109,6 +109,12 @@ impl Supervisor {
         }
     }
 
+    /// SIGKILLs what still lives of the children whose `Spec::name` is `name` and a word; gives how many processes
+    /// those were.
+    pub fn strike(&self, name: &str) -> usize {
+        leftover::strike_named(&self.records, name)
+    }
+
     /// Makes the frame that has the guard start the child.
     fn describe(&self, mut spec: Spec, limits: &mut Limits) -> Result<Zeroizing<Vec<u8>>, Error> {
         let input = spec.stdin.take();

@@ -9,6 +9,9 @@ use sqlx::{Connection as _, MySqlConnection};
 
 use crate::field::{Field, on_field, on_field_timed};
 
+/// Heartbeats that wait for their COMMIT, too, would use all connections up if they were many.
+const CALM: LeaseSecs = LeaseSecs { heartbeat: 10, deadline: 45, silence: 60, poll: 5 };
+
 /// Holds every COMMIT of the server back until it is dropped or ended.
 struct CommitsHeld {
     connection: MySqlConnection,
@@ -53,9 +56,7 @@ async fn uncommitted_status(field: &Field<'_>, connection: &mut MySqlConnection)
 
 #[tokio::test]
 async fn a_finish_whose_commit_was_never_answered_is_known_to_have_happened() -> Result<()> {
-    // Heartbeats that wait for their COMMIT, too, would use all connections up if they were many.
-    let calm = LeaseSecs { heartbeat: 10, deadline: 45, silence: 60, poll: 5 };
-    on_field_timed(Fleet::builder().schedulers(2), calm, 1, async |field| {
+    on_field_timed(Fleet::builder().schedulers(2), CALM, 1, async |field| {
         let truths = field.submit_stalled(&["one"]).await?;
         let held = CommitsHeld::begin(field).await?;
         field.host.proxy.stall(false);
@@ -72,8 +73,8 @@ async fn a_finish_whose_commit_was_never_answered_is_known_to_have_happened() ->
 }
 
 #[tokio::test]
-async fn a_claim_whose_commit_was_never_answered_is_given_back() -> Result<()> {
-    on_field(Fleet::builder().schedulers(2), 1, async |field| {
+async fn a_claim_whose_commit_was_never_answered_is_read_back_and_goes_on() -> Result<()> {
+    on_field_timed(Fleet::builder().schedulers(2), CALM, 1, async |field| {
         let link = field.fleet.links(field.worker(1));
         let truth = field.submit_unheard(field.worker(1), "one").await?;
         let held = CommitsHeld::begin(field).await?;
@@ -82,8 +83,13 @@ async fn a_claim_whose_commit_was_never_answered_is_given_back() -> Result<()> {
         link.mariadb.cut().await?;
         held.end().await?;
         field.wait_for_row("one", "SYNC").await?;
+        let claimed = field.books.row("one").await?.epoch;
         link.mariadb.heal().await?;
-        field.expect_success(&BTreeMap::from([("one".to_owned(), truth)])).await
+        field.expect_success(&BTreeMap::from([("one".to_owned(), truth)])).await?;
+        field.expect_undisturbed("one").await?;
+        let epoch = field.books.row("one").await?.epoch;
+        ensure!(epoch == claimed, "claimed under epoch {claimed}, ended under {epoch}");
+        Ok(())
     })
     .await
 }
@@ -100,7 +106,7 @@ async fn a_worker_that_freezes_within_a_claim_keeps_nobody_from_the_source_host(
         field
             .wait_until("nobody claims", async || {
                 let statement = "SELECT COUNT(*) FROM information_schema.processlist
-                     WHERE id <> CONNECTION_ID() AND info LIKE '%FROM sourcehosts h WHERE h.id IN%FOR UPDATE'";
+                     WHERE id <> CONNECTION_ID() AND info LIKE '%FROM sourcehosts h WHERE h.id IN%FOR UPDATE%'";
                 let waiting: i64 = sqlx::query_scalar(statement).fetch_one(field.books.pool()).await?;
                 ensure!(waiting > 0, "nobody waits for a lock");
                 Ok(())

@@ -5,6 +5,7 @@
 
 mod chaos;
 mod children;
+mod claims;
 mod commits;
 mod field;
 mod orders;

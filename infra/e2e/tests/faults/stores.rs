@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use dmf_e2e::Fleet;
-use dmf_lab::poll_until;
+use dmf_lab::{Folders, Seed, poll_until};
 use reqwest::Method;
 
 use crate::field::{Field, MORE_THAN_SILENCE, PASSWORD, on_field};
@@ -183,6 +183,35 @@ async fn a_worker_that_is_stopped_without_mariadb_leaves_no_child_behind() -> Re
         link.heal().await?;
         field.worker(1).start()?;
         field.expect_success(&truths).await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_worker_without_redis_confirms_what_runs_while_much_else_ends() -> Result<()> {
+    on_field(two_schedulers().threads(8), 6, async |field| {
+        let slow = field.fleet.add_host(&field.customer, 1).await?;
+        slow.proxy.stall(true);
+        let truth = field.fleet.add_user("slow", PASSWORD, &Seed::new(Folders::Inbox, 5))?;
+        field.customer.submit(&slow.submission("slow", PASSWORD)).await?;
+        let mut truths = field.submit_stalled(&["one", "two", "three", "four", "five", "six"]).await?;
+        field.wait_for_row("slow", "SYNC").await?;
+        let link = &field.fleet.links(field.worker(1)).redis;
+        link.stall(true);
+        field.host.proxy.stall(false);
+        // Each of them has a slot to give back to a queue that does not answer.
+        for user in truths.keys() {
+            field.wait_for_row(user, "SUCCESS").await?;
+        }
+        field.wait_for_beats_in_mariadb("slow", MORE_THAN_SILENCE).await?;
+        link.stall(false);
+        slow.proxy.stall(false);
+        truths.insert("slow".into(), truth);
+        field.expect_success(&truths).await?;
+        for user in truths.keys() {
+            field.expect_undisturbed(user).await?;
+        }
+        Ok(())
     })
     .await
 }

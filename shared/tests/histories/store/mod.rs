@@ -205,7 +205,7 @@ impl World<'_> {
     async fn hand_back(&mut self, which: Which, age: Age, later: bool, attempt: Option<u32>) -> Checked {
         let Some(id) = self.model.find(which) else { return Ok(()) };
         let epoch = self.model.epoch(id, age);
-        let back = HandBack { delay_ms: later.then_some(HOUR_MS), attempt };
+        let back = HandBack { delay_ms: later.then_some(HOUR_MS), attempt, loss: None };
         let (store, source) = (&self.scene.store, &self.scene.source);
         let handed = answered(store.hand_back(source, self.model.job(id), epoch, &back).await)?;
         same(&handed, &self.model.hand_back(id, epoch, later, attempt))

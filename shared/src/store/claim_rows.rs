@@ -1,0 +1,229 @@
+//! What a claim reads, and locks: source hosts in the order of their ids, then rows of the journal.
+
+use std::collections::{BTreeSet, HashMap};
+
+use serde_json::Value;
+use sqlx::{FromRow as _, MySqlConnection, Row as _};
+
+use super::{
+    Error, Result, Source, Sourcehost,
+    claim::{ClaimRequest, Claimed},
+    outbox::or_none,
+    sourcehosts,
+    tables::{Tables, placeholders},
+    users,
+};
+use crate::domain::{
+    ids::{Epoch, HostId, JobId, JournalId, SourceId, TargetId, UserId},
+    migration::{Phase, Status},
+    user::User,
+};
+
+/// Longest wait for the lock of a row: whoever holds it for longer must not keep a worker from the jobs of
+/// other hosts.
+const LOCK_WAIT_SECS: u8 = 2;
+
+/// A source host, and what it may still take.
+pub(super) struct Admission {
+    pub(super) host: Sourcehost,
+    pub(super) open: bool,
+    pub(super) room: u32,
+}
+
+/// A row of the journal, locked.
+#[allow(clippy::struct_excessive_bools, reason = "each is a column of the row")]
+pub(super) struct Row {
+    pub(super) id: JournalId,
+    pub(super) user: UserId,
+    pub(super) host: HostId,
+    pub(super) target: TargetId,
+    pub(super) status: Status,
+    pub(super) phase: Phase,
+    pub(super) priority: bool,
+    pub(super) forced: bool,
+    pub(super) epoch: Epoch,
+    pub(super) attempt: u32,
+    pub(super) losses: u32,
+    pub(super) wait_ms: i64,
+    pub(super) waited_ms: i64,
+    pub(super) age_ms: i64,
+    pub(super) user_leased: bool,
+    pub(super) loss_blocks: Vec<Value>,
+    pub(super) pre_started: bool,
+    pub(super) post_started: bool,
+    pub(super) cleanup: Option<Status>,
+}
+
+impl Row {
+    /// What a worker is told of the migration that it holds under `epoch`.
+    pub(super) fn claimed(&self, epoch: Epoch, source: &Source, user: User, host: &Sourcehost) -> Claimed {
+        Claimed {
+            job: JobId { source: source.id, journal: self.id },
+            epoch,
+            source: source.clone(),
+            user,
+            host: host.clone(),
+            phase: self.phase,
+            priority: self.priority,
+            forced: self.forced,
+            attempt: self.attempt,
+            losses: self.losses,
+            loss_blocks: self.loss_blocks.clone(),
+            pre_started: self.pre_started,
+            post_started: self.post_started,
+            cleanup: self.cleanup,
+            age_ms: self.age_ms.max(0).unsigned_abs(),
+            waited_ms: self.waited_ms.max(0).unsigned_abs(),
+        }
+    }
+}
+
+pub(super) async fn read_sources(connection: &mut MySqlConnection) -> Result<HashMap<SourceId, Source>> {
+    let sources: Vec<Source> =
+        sqlx::query_as("SELECT id, name, paused FROM sources").fetch_all(connection).await?;
+    Ok(sources.into_iter().map(|source| (source.id, source)).collect())
+}
+
+/// Locks the hosts in the order of their ids and counts their leases: the truth about use.
+pub(super) async fn lock_hosts(
+    connection: &mut MySqlConnection,
+    requests: &[ClaimRequest],
+) -> Result<HashMap<HostId, Admission>> {
+    let ids: BTreeSet<HostId> = requests.iter().map(|request| request.host).collect();
+    let marks = placeholders(ids.len(), 1);
+    let statement = format!(
+        "SELECT {}, NOT (h.paused OR COALESCE(h.suspended_until > UTC_TIMESTAMP(3), FALSE)) AS open
+         FROM sourcehosts h WHERE h.id IN ({marks}) ORDER BY h.id FOR UPDATE WAIT {LOCK_WAIT_SECS}",
+        sourcehosts::COLUMNS
+    );
+    let mut query = sqlx::query(sqlx::AssertSqlSafe(statement)).persistent(ids.len() == 1);
+    for id in &ids {
+        query = query.bind(id.0);
+    }
+    let mut hosts = HashMap::new();
+    for row in query.fetch_all(&mut *connection).await? {
+        let host = Sourcehost::from_row(&row)?;
+        let room = host.definition.max_connections;
+        hosts.insert(host.id, Admission { host, open: row.try_get("open")?, room });
+    }
+    let statement = format!(
+        "SELECT sourcehost_id, COUNT(*) FROM leases WHERE sourcehost_id IN ({marks}) GROUP BY sourcehost_id"
+    );
+    let mut query = sqlx::query_as(sqlx::AssertSqlSafe(statement)).persistent(ids.len() == 1);
+    for id in &ids {
+        query = query.bind(id.0);
+    }
+    let in_use: Vec<(u32, i64)> = query.fetch_all(connection).await?;
+    for (id, leases) in in_use {
+        if let Some(host) = hosts.get_mut(&HostId(id)) {
+            host.room = host.room.saturating_sub(u32::try_from(leases).unwrap_or(u32::MAX));
+        }
+    }
+    Ok(hosts)
+}
+
+pub(super) async fn lock_rows(
+    connection: &mut MySqlConnection,
+    source: &Source,
+    tables: &Tables,
+    requests: &[ClaimRequest],
+) -> Result<HashMap<JournalId, Row>> {
+    let statement = format!(
+        "{} WHERE id IN ({}) ORDER BY id FOR UPDATE WAIT {LOCK_WAIT_SECS}",
+        tables.text(
+            "SELECT id, user_id, sourcehost_id, target_id, status, phase, priority, forced, epoch, attempt, losses, details, pre_started, post_started,
+                 cleanup,
+                 CAST(COALESCE(TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), not_before), 0) AS SIGNED) AS wait_us,
+                 CAST(TIMESTAMPDIFF(MICROSECOND, GREATEST(created, COALESCE(not_before, created)),
+                      UTC_TIMESTAMP(3)) AS SIGNED) AS waited_us,
+                 CAST(TIMESTAMPDIFF(MICROSECOND, COALESCE(started, UTC_TIMESTAMP(3)), UTC_TIMESTAMP(3)) AS SIGNED) AS age_us
+             FROM {journal}"
+        ),
+        placeholders(requests.len(), 1)
+    );
+    let mut query = sqlx::query(sqlx::AssertSqlSafe(statement)).persistent(requests.len() == 1);
+    for request in requests {
+        query = query.bind(request.job.journal.0);
+    }
+    let mut rows = HashMap::new();
+    for row in or_none(query.fetch_all(&mut *connection).await)? {
+        let (status, phase): (String, String) = (row.try_get("status")?, row.try_get("phase")?);
+        let (wait_us, waited_us): (i64, i64) = (row.try_get("wait_us")?, row.try_get("waited_us")?);
+        let row = Row {
+            id: JournalId(row.try_get("id")?),
+            user: UserId(row.try_get("user_id")?),
+            host: HostId(row.try_get("sourcehost_id")?),
+            target: TargetId(row.try_get("target_id")?),
+            status: Status::parse(&status)
+                .ok_or(Error::Inconsistent { table: "journal", column: "status" })?,
+            phase: Phase::parse(&phase).ok_or(Error::Inconsistent { table: "journal", column: "phase" })?,
+            priority: row.try_get("priority")?,
+            forced: row.try_get("forced")?,
+            epoch: Epoch(row.try_get("epoch")?),
+            attempt: row.try_get("attempt")?,
+            losses: row.try_get("losses")?,
+            // Rounded up: a delay that ends early would be proposed and refused again.
+            wait_ms: wait_us / 1000 + i64::from(wait_us % 1000 > 0),
+            waited_ms: waited_us / 1000,
+            age_ms: row.try_get::<i64, _>("age_us")? / 1000,
+            user_leased: false,
+            loss_blocks: loss_blocks(row.try_get("details")?)?,
+            pre_started: row.try_get("pre_started")?,
+            post_started: row.try_get("post_started")?,
+            cleanup: row.try_get::<Option<String>, _>("cleanup")?.as_deref().and_then(Status::parse),
+        };
+        rows.insert(row.id, row);
+    }
+    mark_leased_users(connection, source.id, &mut rows).await?;
+    Ok(rows)
+}
+
+/// A row that waits has no other blocks than those of losses: results are only written at the end.
+fn loss_blocks(details: Option<String>) -> Result<Vec<Value>> {
+    details.map_or(Ok(Vec::new()), |text| {
+        serde_json::from_str(&text).map_err(|_| Error::Inconsistent { table: "journal", column: "details" })
+    })
+}
+
+async fn mark_leased_users(
+    connection: &mut MySqlConnection,
+    source: SourceId,
+    rows: &mut HashMap<JournalId, Row>,
+) -> Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let statement = format!(
+        "SELECT user_id FROM leases WHERE source_id = ? AND user_id IN ({})",
+        placeholders(rows.len(), 1)
+    );
+    let mut query =
+        sqlx::query_scalar(sqlx::AssertSqlSafe(statement)).persistent(rows.len() == 1).bind(source.0);
+    for row in rows.values() {
+        query = query.bind(row.user.0);
+    }
+    let leased: Vec<u64> = query.fetch_all(connection).await?;
+    for row in rows.values_mut() {
+        row.user_leased = leased.contains(&row.user.0);
+    }
+    Ok(())
+}
+
+pub(super) async fn read_users(
+    connection: &mut MySqlConnection,
+    tables: &Tables,
+    granted: &[&Row],
+) -> Result<HashMap<UserId, User>> {
+    let statement = format!(
+        "SELECT {} {} WHERE u.id IN ({})",
+        users::COLUMNS,
+        tables.text("FROM {users} u"),
+        placeholders(granted.len(), 1)
+    );
+    let mut query = sqlx::query_as(sqlx::AssertSqlSafe(statement)).persistent(granted.len() == 1);
+    for row in granted {
+        query = query.bind(row.user.0);
+    }
+    let users: Vec<User> = query.fetch_all(connection).await?;
+    Ok(users.into_iter().map(|user| (user.id, user)).collect())
+}
