@@ -1,6 +1,6 @@
 //! The router and what its handlers share; built in tests without a socket.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -15,13 +15,16 @@ use tower_http::{
     request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer},
 };
 
-use crate::api::{
-    auth::{self, Admin},
-    error, json,
-    limits::RateLimits,
-    peer::{self, TrustedProxies},
-    routes, trace, v1,
-    versioning::Versioning,
+use crate::{
+    api::{
+        auth::{self, Admin},
+        error, json,
+        limits::RateLimits,
+        peer::{self, TrustedProxies},
+        routes, trace, v1,
+        versioning::Versioning,
+    },
+    schema::Schema,
 };
 
 /// What every handler may use. Cheap to clone.
@@ -29,6 +32,8 @@ use crate::api::{
 pub struct App {
     /// MariaDB.
     pub store: Store,
+    /// Whether its schema is there.
+    pub schema: Schema,
     /// Redis; handlers never wait for it.
     pub queue: Queue,
     /// Keys that seal users' passwords; empty when not configured.
@@ -47,6 +52,8 @@ pub struct App {
     pub trusted_proxies: Arc<TrustedProxies>,
     /// Wakes the relay after a commit.
     pub relay: Arc<Notify>,
+    /// A worker that was silent for so long counts as dead: the time after which its leases are.
+    pub silence: Duration,
     /// The health indicators.
     pub health: Health,
 }

@@ -7,16 +7,16 @@ use dmf_shared::{
 };
 use serde_json::json;
 
-use crate::settings::Settings;
+use crate::{schema::Schema, settings::Settings};
 
 /// MariaDB, Redis, the disk, and two that clients of the original look for.
-pub fn indicators(settings: &Settings, store: &Store, queue: &Queue) -> Health {
-    let (store, queue) = (store.clone(), queue.clone());
+pub fn indicators(settings: &Settings, store: &Store, schema: &Schema, queue: &Queue) -> Health {
+    let (store, schema, queue) = (store.clone(), schema.clone(), queue.clone());
     let url = settings.database.url.display();
     Health::builder("api")
         .indicator("jdbc", move || {
-            let (store, url) = (store.clone(), url.clone());
-            async move { Report::composite(vec![(url, database(store.version().await))]) }
+            let (store, schema, url) = (store.clone(), schema.clone(), url.clone());
+            async move { Report::composite(vec![(url, database(store.version().await, &schema))]) }
         })
         .indicator("redis", move || {
             let queue = queue.clone();
@@ -30,8 +30,9 @@ pub fn indicators(settings: &Settings, store: &Store, queue: &Queue) -> Health {
         .build()
 }
 
-fn database(version: store::Result<String>) -> Report {
+fn database(version: store::Result<String>, schema: &Schema) -> Report {
     match version {
+        Ok(_) if !schema.is_ready() => Report::down("the database schema is not up to date yet"),
         Ok(version) => Report::up().with_facts(json!({ "database": "MariaDB", "version": version })),
         Err(error) => Report::down(&error.to_string()),
     }

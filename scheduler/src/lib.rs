@@ -9,4 +9,6 @@ pub mod reaper;
 pub mod rebuild;
 pub mod reconciler;
 pub mod relay;
+pub mod rotate;
+pub mod schema;
 pub mod settings;

@@ -1,13 +1,14 @@
-//! `dmf-scheduler`: load the settings, connect, migrate the schema, build, serve, drain.
+//! `dmf-scheduler`: load the settings, build, serve, migrate the schema, drain.
 
 use std::{io::Write as _, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use dmf_scheduler::{
     api::limits::RateLimits,
     app::{self, App},
-    health, reaper, reconciler, relay,
+    health, reaper, reconciler, relay, rotate,
+    schema::Schema,
     settings::Settings,
 };
 use dmf_shared::{
@@ -16,7 +17,7 @@ use dmf_shared::{
     queue::Queue,
     store::{self, Store},
 };
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::timeout};
 
 /// REST API of the mailbox migration fleet: takes migrations, keeps their records, feeds the workers'
 /// queue.
@@ -24,8 +25,31 @@ use tokio::sync::Notify;
 #[command(version)]
 struct Arguments {
     /// A settings file (YAML); may be given more than once, later files win.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     config: Vec<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// Without a command the scheduler runs.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Keys that seal users' passwords.
+    Crypto {
+        #[command(subcommand)]
+        command: CryptoCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum CryptoCommand {
+    /// Seals every user's password again with the first key of the configuration, while everything runs.
+    ///
+    /// To replace a key: put the new one first in dmf.crypto.storage-keys of every scheduler and worker, keep
+    /// the old one behind it, restart them, run this, then take the old one out. It may be run again at any
+    /// time, and by several at once. The exit code is 1 when a password could not be opened with any of the
+    /// configured keys; standard error names its Source and user.
+    Rotate,
 }
 
 fn main() -> ExitCode {
@@ -44,7 +68,10 @@ fn main() -> ExitCode {
             for warning in warnings {
                 tracing::warn!("{warning}");
             }
-            run(&settings)
+            match &arguments.command {
+                None => run(&settings),
+                Some(Command::Crypto { command: CryptoCommand::Rotate }) => rotate_keys(&settings),
+            }
         });
     done.unwrap_or_else(|error| {
         tracing::error!("{error:#}");
@@ -61,12 +88,15 @@ async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     let server = Server::bind(&settings.listen).await.with_context(|| address.to_string())?;
     let listen = settings.listen.clone();
     lifecycle.watch_hangup(move || listen.reload()).context("signals")?;
-    let store = connect(settings, &lifecycle).await?;
+    let options = store::Options::from(&settings.database);
+    let (store, schema) = (Store::connect_lazily(&options), Schema::default());
     let queue = Queue::connect_lazily(&settings.queue)?;
     let wake = Arc::new(Notify::new());
     let app = App {
-        health: health::indicators(settings, &store, &queue),
+        health: health::indicators(settings, &store, &schema, &queue),
         store: store.clone(),
+        schema: schema.clone(),
+        silence: settings.reaper.silence,
         queue: queue.clone(),
         keys: Arc::new(settings.keys.clone()),
         admin: settings.admin.clone().map(Arc::new),
@@ -77,41 +107,52 @@ async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
         trusted_proxies: Arc::new(settings.trusted_proxies.clone()),
         relay: wake.clone(),
     };
-    let stop = || lifecycle.soft().clone();
-    lifecycle.spawn("relay", relay::run(store.clone(), queue.clone(), wake.clone(), stop()));
-    lifecycle.spawn("reaper", reaper::run(store.clone(), queue.clone(), settings.reaper, wake, stop()));
-    lifecycle.spawn("reconciler", reconciler::run(store.clone(), queue, stop()));
+    let (life, duties, reaper) = (lifecycle.clone(), store.clone(), settings.reaper);
+    lifecycle.spawn("schema", async move {
+        match schema.bring_up(&duties, &options, life.soft()).await {
+            Ok(true) => start_duties(&life, &duties, &queue, reaper, wake),
+            Ok(false) => {}
+            Err(error) => {
+                life.fail(&format!("{:#}", anyhow::Error::new(error).context("the database schema")));
+            }
+        }
+    });
     lifecycle.spawn("http", server.serve(app::router(app), lifecycle.clone()));
     tracing::info!(%address, tls = settings.listen.certificates.is_some(), version = env!("CARGO_PKG_VERSION"), "the scheduler is ready");
     lifecycle.notify_ready();
     let ending = lifecycle.run(settings.grace).await;
-    store.close().await;
+    if timeout(CLOSE_LIMIT, store.close()).await.is_err() {
+        tracing::warn!("connections to the database did not close in time");
+    }
     tracing::info!(?ending, "the scheduler has stopped");
     Ok(ending.exit_code())
 }
 
-/// How long to wait for the database before it is asked again.
-const DATABASE_PAUSE: Duration = Duration::from_secs(2);
+/// How long connections to the database may take to close at the end.
+const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 
-/// Connects and brings the schema up to date; while MariaDB is away it waits, until told to stop.
-async fn connect(settings: &Settings, lifecycle: &Lifecycle) -> anyhow::Result<Store> {
-    let options = store::Options::from(&settings.database);
-    let store = Store::connect_lazily(&options);
-    loop {
-        let migrate = async {
-            Store::create_database(&options).await?;
-            store.migrate().await
-        };
-        match migrate.await {
-            Ok(()) => return Ok(store),
-            Err(error) if error.is_transient() => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "waiting for the database");
-            }
-            Err(error) => return Err(error).context("the database schema"),
-        }
-        tokio::select! {
-            () = tokio::time::sleep(DATABASE_PAUSE) => {}
-            () = lifecycle.soft().cancelled() => anyhow::bail!("stopped while waiting for the database"),
-        }
-    }
+/// What runs beside the API, once the schema is there.
+fn start_duties(
+    lifecycle: &Lifecycle,
+    store: &Store,
+    queue: &Queue,
+    reaper: reaper::Settings,
+    wake: Arc<Notify>,
+) {
+    let stop = || lifecycle.soft().clone();
+    lifecycle.spawn("relay", relay::run(store.clone(), queue.clone(), wake.clone(), stop()));
+    lifecycle.spawn("reaper", reaper::run(store.clone(), queue.clone(), reaper, wake, stop()));
+    lifecycle.spawn("reconciler", reconciler::run(store.clone(), queue.clone(), stop()));
+}
+
+/// Seals all users' passwords with the first key; what it does is told on standard error.
+#[tokio::main]
+async fn rotate_keys(settings: &Settings) -> anyhow::Result<ExitCode> {
+    let store = Store::connect_lazily(&store::Options::from(&settings.database));
+    let tell = |line: String| {
+        let _ = writeln!(std::io::stderr(), "{line}");
+    };
+    let outcome = rotate::rotate(&store, &settings.keys, tell).await?;
+    tell(outcome.to_string());
+    Ok(if outcome.is_complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -143,6 +143,10 @@ impl Reconciler {
         let before = self.drift;
         if self.hosts_at.is_none_or(|last| last.elapsed() >= HOSTS_EVERY) {
             self.look_at_hosts().await?;
+            let deleted = in_time::<_, Error>(async { Ok(self.store.finish_deletions().await?) }).await?;
+            if deleted > 0 {
+                tracing::info!(deleted, "deletions of Sources that were cut off are finished");
+            }
             self.hosts_at = Some(Instant::now());
         }
         self.promote().await?;

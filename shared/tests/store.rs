@@ -459,3 +459,49 @@ async fn a_source_that_is_there_has_its_tables_however_often_its_creation_was_cu
         Err(error) => assert!(error.is_conflict_on("sources_name"), "{error:?}"),
     }
 }
+
+#[tokio::test]
+async fn a_source_host_goes_before_its_users_come_or_stays() {
+    let lab = lab().await;
+    let scene = scene(&lab, 2).await;
+    for round in 0..60 {
+        let uid = format!("u{round}");
+        let host = add_host(&scene.store, &scene.source, &uid, 1).await;
+        let mut submission = scene.submission(&uid);
+        submission.user.sourcehost = Some(host);
+        let submit = async {
+            // Now this one is first, now that.
+            tokio::time::sleep(std::time::Duration::from_micros(round * 50)).await;
+            if round % 2 == 0 {
+                scene.store.submit(&scene.source, &submission).await.map(|_| ())
+            } else {
+                let answers = scene.store.submit_batch(&scene.source, &[submission], false).await.unwrap();
+                answers.into_iter().next().unwrap().map(|_| ())
+            }
+        };
+        let (submitted, deleted) = tokio::join!(submit, scene.store.delete_sourcehost(&scene.source, host));
+        let deleted = deleted.unwrap();
+        match submitted {
+            Ok(()) => assert!(!deleted),
+            Err(SubmitError::Gone(field)) => assert_eq!(field, "sourcehost"),
+            Err(error) => panic!("{error}"),
+        }
+        let left = scene.store.sourcehost_id(scene.source.id, &uid).await.unwrap();
+        let user = scene.store.user(&scene.source, &uid).await.unwrap();
+        assert_eq!((left.is_some(), user.is_some()), (!deleted, !deleted), "round {round}");
+    }
+}
+
+#[tokio::test]
+async fn a_target_that_is_gone_refuses_one_line_of_a_batch() {
+    let lab = lab().await;
+    let scene = scene(&lab, 2).await;
+    let west = scene.store.create_target("west").await.unwrap();
+    let (mut lost, kept) = (scene.submission("lost"), scene.submission("kept"));
+    lost.user.target = Some(west.id);
+    assert!(scene.store.delete_target(west.id).await.unwrap());
+    let alone = scene.store.submit(&scene.source, &lost).await.unwrap_err();
+    assert!(matches!(alone, SubmitError::Gone("target")), "{alone}");
+    let answers = scene.store.submit_batch(&scene.source, &[lost, kept], false).await.unwrap();
+    assert!(matches!(answers[..], [Err(SubmitError::Gone("target")), Ok(Some(_))]), "{answers:?}");
+}

@@ -101,6 +101,9 @@ impl ApiError {
 
 impl From<store::Error> for ApiError {
     fn from(error: store::Error) -> Self {
+        if matches!(error, store::Error::Reference(_)) {
+            return Self::conflict("what this belongs to was deleted at the same moment");
+        }
         // A table is missing when its Source is deleted at this moment: the next request hears 401.
         if error.is_transient() || error.is_schema_missing() {
             tracing::warn!(error = &error as &dyn std::error::Error, "a request failed");

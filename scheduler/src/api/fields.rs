@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::{
     error::{ApiError, Result},
+    iso_time,
     kind::{Kind, Property, SECRET_LIMIT, TEXT_LIMIT, TEXTS_LIMIT},
 };
 
@@ -189,15 +190,23 @@ impl Fields {
 
     /// A time in any ISO-8601 form.
     pub fn time(&mut self, field: &'static str) -> Given<time::OffsetDateTime> {
-        self.read(field, Kind::Time, |value| {
-            let time = time::OffsetDateTime::parse(
-                value.as_str()?,
-                &time::format_description::well_known::Iso8601::PARSING,
-            );
-            time.ok()?
-                .checked_to_offset(time::UtcOffset::UTC)
-                .filter(|time| (1971..9999).contains(&time.year()))
-        })
+        self.parsed(field, Kind::Time, iso_time::parse)
+    }
+
+    /// Refuses `null` for a field that can be changed but not cleared, before it is taken.
+    pub fn refuse_null(&mut self, field: &'static str) {
+        if self.object.get(field) == Some(&Value::Null) {
+            self.refuse(field, "can't be null");
+        }
+    }
+
+    /// Takes a field that can't be changed: as it is, so that what was read can be written back.
+    pub fn unchanged<T>(&mut self, field: &str, given: Given<T>, is_same: impl FnOnce(&T) -> bool) {
+        match given {
+            Given::Absent | Given::Refused => {}
+            Given::Value(value) if is_same(&value) => {}
+            Given::Value(_) | Given::Null => self.refuse(field, "can't be changed"),
+        }
     }
 
     /// A command, checked as far as it can be without the worker's configuration; what is doubtful about it

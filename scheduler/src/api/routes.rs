@@ -12,7 +12,7 @@ use super::{
     admin::{self, backends, sourcehosts, sources, targets},
     audit, auth, deadline, health, json, migrations,
     openapi::{Body, Doc},
-    users,
+    ready, users,
 };
 use crate::app::App;
 
@@ -244,6 +244,10 @@ pub fn router(app: &App) -> Router<App> {
             Method::GET => handler,
             _ if matches!(doc.body, Some(Body::Lines(_))) => handler,
             _ => handler.route_layer(from_fn(json::read_body)),
+        };
+        let handler = match access {
+            Access::Everybody => handler,
+            _ => handler.route_layer(from_fn_with_state(app.clone(), ready::require_schema)),
         };
         let handler = match access {
             Access::Admin => handler.layer(from_fn_with_state(app.clone(), auth::require_admin)),

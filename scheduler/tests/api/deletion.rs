@@ -132,3 +132,29 @@ async fn a_key_is_rotated_and_the_old_one_is_void_at_once() {
         ]
     );
 }
+
+#[tokio::test]
+async fn a_deletion_that_was_cut_off_is_shown_and_finished() {
+    let api = Api::start().await;
+    let source = api.furnish().await;
+    api.customer("POST", "/users", first_user("a")).await.expect(201);
+    api.admin("POST", "/sources", json!({ "name": "CustomerY" })).await.expect(201);
+    api.app.store.drop_journal(&source).await.unwrap();
+    let shown =
+        json!({ "name": "CustomerX", "paused": false, "users": 0, "openMigrations": 0, "deleting": true });
+    assert_eq!(api.admin("GET", SOURCE, Value::Null).await.expect(200), shown);
+    let all = api.admin("GET", "/sources", Value::Null).await.expect(200);
+    assert_eq!((&all[0], all[1].get("deleting")), (&shown, None));
+    assert_eq!(api.app.store.finish_deletions().await.unwrap(), 1);
+    assert_eq!(api.app.store.finish_deletions().await.unwrap(), 0);
+    let left = api.admin("GET", "/sources", Value::Null).await.expect(200);
+    assert_eq!(left.as_array().unwrap().len(), 1);
+    // A new one of the same name has nothing of the old one.
+    api.furnish_source().await;
+    assert_eq!(api.customer("GET", "/users", Value::Null).await.expect(200), json!({ "users": [] }));
+    api.customer("POST", "/users", first_user("a")).await.expect(201);
+}
+
+fn first_user(uid: &str) -> Value {
+    json!({ "sourceUid": uid, "targetUid": uid, "target": "default", "sourcehost": "imap.host.1" })
+}

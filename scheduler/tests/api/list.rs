@@ -2,8 +2,11 @@
 
 use axum::http::header;
 use dmf_shared::{
-    domain::migration::Status,
-    store::{Counts, Finish},
+    domain::{
+        ids::UserId,
+        migration::{Phase, Status},
+    },
+    store::{Counts, Finish, RecordFilter, UserFilter},
 };
 use serde_json::{Value, json};
 
@@ -65,6 +68,8 @@ async fn records_are_filtered() {
         ("?createdUntil=2020-01-01T00:00:00Z", vec![]),
         ("?stoppedFrom=2020-01-01T00:00:00Z", vec!["closed", "failed"]),
         ("?stoppedUntil=2020-01-01T00:00:00Z", vec![]),
+        ("?createdFrom=2020-01-01T00:00:00+01:00&status=ABORTED", vec!["closed"]),
+        ("?createdFrom=2020-01-01&status=ABORTED,FAILURE,SUCCESS", vec!["closed", "failed"]),
     ] {
         assert_eq!(uids(&api, query).await, expected, "{query}");
     }
@@ -140,4 +145,43 @@ async fn an_export_goes_over_many_pages() {
         answer.text.lines().skip(1).map(|line| line.split_once(',').unwrap().0.parse().unwrap()).collect();
     assert_eq!(ids.len(), 2_501);
     assert!(ids.is_sorted_by(|a, b| a > b));
+}
+
+#[tokio::test]
+async fn no_page_sorts_the_table_whatever_the_filters_are() {
+    let api = Api::start().await;
+    let source = api.furnish().await;
+    api.submit("a").await;
+    api.app.store.fill_journal(&source, 5_000).await.unwrap();
+    let host = api.app.store.sourcehost_id(source.id, "imap.host.1").await.unwrap();
+    let time = Some(time::OffsetDateTime::UNIX_EPOCH);
+    for choice in 0..2_u32.pow(6) {
+        let is_on = |bit: u32| choice & (1 << bit) != 0;
+        let statuses: &[Status] = match (is_on(0), is_on(1)) {
+            (false, _) => &[],
+            (true, false) => &[Status::Failure],
+            (true, true) => &[Status::Scheduled, Status::Success],
+        };
+        let filter = RecordFilter {
+            statuses: statuses.to_vec(),
+            phase: is_on(2).then_some(Phase::PreSync),
+            sourcehost: host.filter(|_| is_on(3)),
+            backend: is_on(4).then(|| "default/worker-1".to_owned()),
+            stopped_from: time.filter(|_| is_on(5)),
+            created_until: time.filter(|_| is_on(1)),
+            ..RecordFilter::default()
+        };
+        for (key, extra) in api.app.store.explain_records(&source, &filter).await.unwrap() {
+            // Times alone sort ids, which their key holds.
+            let is_sorted_key = ["rate", "created"].contains(&&key[..]) && extra.contains("Using index");
+            assert!(!extra.contains("temporary"), "{filter:?}: {key} {extra}");
+            assert!(!extra.contains("filesort") || is_sorted_key, "{filter:?}: {key} {extra}");
+        }
+    }
+    let target = api.app.store.target_by_name("default").await.unwrap().unwrap().id;
+    for (sourcehost, target) in [(None, None), (host, None), (None, Some(target)), (host, Some(target))] {
+        let filter = UserFilter { sourcehost, target, after: UserId(0), limit: 100 };
+        let (key, extra) = api.app.store.explain_users(&source, &filter).await.unwrap();
+        assert!(!extra.contains("temporary") && !extra.contains("filesort"), "{filter:?}: {key} {extra}");
+    }
 }

@@ -17,6 +17,7 @@ mod orders;
 mod outage;
 mod passwords;
 mod random;
+mod rotate;
 mod socket;
 mod sourcehosts;
 mod submit;

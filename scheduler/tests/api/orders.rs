@@ -232,3 +232,15 @@ async fn a_waiting_migration_is_given_priority() {
     let late = order("a", json!({ "priority": true })).await.errors(409);
     assert_eq!(late, ["migration 1 does not wait any more: SYNC"]);
 }
+
+#[tokio::test]
+async fn a_worker_is_alive_for_as_long_as_its_leases_are() {
+    let mut api = Api::start().await;
+    api.register_worker().await;
+    let alive =
+        async |api: &Api| api.admin("GET", "/backends", Value::Null).await.expect(200)[0]["alive"].clone();
+    assert_eq!(alive(&api).await, true);
+    api.app.silence = std::time::Duration::ZERO;
+    let router = dmf_scheduler::app::router(api.app.clone());
+    assert_eq!(alive(&api.with_router(router)).await, false);
+}

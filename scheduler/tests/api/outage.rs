@@ -2,6 +2,7 @@
 
 use axum::http::header;
 use dmf_lab::poll_until;
+use dmf_scheduler::schema::Schema;
 use serde_json::{Value, json};
 
 use crate::support::{Answer, Api, KEY_HEADER, PATIENCE, first, request, with_json};
@@ -60,4 +61,16 @@ async fn so_is_one_that_hangs() {
     assert_all_away(&api).await;
     api.lab.mariadb().resume();
     wait_until_back(&api).await;
+}
+
+#[tokio::test]
+async fn nothing_is_served_before_the_schema_is_there_but_credentials_are_asked_for() {
+    let mut api = Api::start().await;
+    api.furnish().await;
+    api.app.schema = Schema::default();
+    let router = dmf_scheduler::app::router(api.app.clone());
+    let api = api.with_router(router);
+    assert_away(&api.admin("GET", "/sources", Value::Null).await);
+    assert_away(&api.customer("POST", "/users/migrations", first("bob")).await);
+    api.send(with_json(request("GET", "/dmf/admin/api/v2/sources"), &Value::Null)).await.errors(401);
 }

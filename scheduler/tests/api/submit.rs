@@ -1,9 +1,13 @@
 //! Submitting: what is needed, what is refused, what may stand in a uid.
 
 use axum::http::header;
+use dmf_shared::{
+    domain::migration::Status,
+    store::{Counts, Finish},
+};
 use serde_json::{Value, json};
 
-use crate::support::{Api, KEY_HEADER, first, request, with_json, without_times};
+use crate::support::{Api, KEY, KEY_HEADER, first, request, with_json, without_times};
 
 const SUBMIT: &str = "/users/migrations";
 
@@ -157,13 +161,53 @@ async fn times_at_the_ends_of_the_calendar_are_refused() {
         "-009999-01-01T00:00:00Z",
         "1970-01-01T00:00:00Z",
         "2024-02-30T00:00:00Z",
-        "2024-05-01T22:00:00",
-        "2024-05-01",
+        "2024-05-01T22",
         "",
     ] {
         let body = json!({ "sourceUid": "alice", "phase": "PRE_SYNC", "notBefore": time });
         let errors = api.customer("POST", SUBMIT, body).await.errors(400);
         assert_eq!(errors, ["notBefore: must be a time such as 2024-05-01T22:00:00Z"], "{time}");
+    }
+}
+
+#[tokio::test]
+async fn a_time_may_be_written_in_any_form() {
+    let api = Api::start().await;
+    api.furnish().await;
+    for (uid, text, expected) in [
+        ("a", "2037-05-01T22:00:00", "2037-05-01T22:00:00.00Z"),
+        ("b", "2037-05-01", "2037-05-01T00:00:00.00Z"),
+        ("c", "20370501T220000.123456789123+0130", "2037-05-01T20:30:00.12Z"),
+        ("d", "2037-05-01 22:00+02", "2037-05-01T20:00:00.00Z"),
+    ] {
+        let mut body = first(uid);
+        body["notBefore"] = json!(text);
+        assert_eq!(api.customer("POST", SUBMIT, body).await.expect(201)["notBefore"], expected, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn mail_of_a_migration_that_failed_is_guarded_too() {
+    let api = Api::start().await;
+    let source = api.furnish().await;
+    for (uid, count, attempt, is_guarded) in
+        [("a", Some(1), 1, true), ("b", None, 1, true), ("c", Some(0), 1, false), ("d", None, 0, false)]
+    {
+        let record = api.submit(uid).await;
+        let claimed = api.claim(&source, &record).await;
+        let counts = Counts { sync_message_count: count, ..Counts::default() };
+        let finish =
+            Finish { status: Status::Failure, details: json!([]), counts, attempt, verification: None };
+        api.app.store.finish(&source, claimed.job, claimed.epoch, &finish).await.unwrap();
+        let moved = json!({ "sourceUid": uid, "phase": "PRE_SYNC", "targetUid": format!("moved-{uid}") });
+        let changed = api.customer("PUT", &format!("/users/{uid}"), json!({ "targetUid": "x" })).await;
+        assert_eq!(changed.status.as_u16(), if is_guarded { 409 } else { 200 }, "{uid}: {changed:?}");
+        let bulk = request("POST", "/dmf/api/v2/users/migrations/bulk?dryRun=true").header(KEY_HEADER, KEY);
+        let bulk = bulk.header(header::CONTENT_TYPE, "application/x-ndjson").body(moved.to_string().into());
+        let line = api.send(bulk.unwrap()).await.json();
+        assert_eq!(line["status"], if is_guarded { "REFUSED" } else { "VALID" }, "{uid}: {line}");
+        let submitted = api.customer("POST", SUBMIT, moved).await;
+        assert_eq!(submitted.status.as_u16(), if is_guarded { 409 } else { 201 }, "{uid}: {submitted:?}");
     }
 }
 

@@ -12,6 +12,7 @@ use dmf_scheduler::{
     api::limits::RateLimits,
     app::{self, App},
     health,
+    schema::Schema,
     settings::Settings,
 };
 use dmf_shared::{
@@ -99,8 +100,10 @@ impl Api {
         store.migrate().await.unwrap();
         let queue = Queue::connect_lazily(&settings.queue).unwrap();
         let app = App {
-            health: health::indicators(&settings, &store, &queue),
+            health: health::indicators(&settings, &store, &Schema::ready(), &queue),
             store,
+            schema: Schema::ready(),
+            silence: settings.reaper.silence,
             queue,
             keys: settings.keys.into(),
             admin: settings.admin.map(Into::into),
@@ -147,11 +150,17 @@ impl Api {
 
     /// The Source `CustomerX` with the key [`KEY`], its source host `imap.host.1`, the target `default`.
     pub(crate) async fn furnish(&self) -> Source {
+        let source = self.furnish_source().await;
+        self.admin("POST", "/targets", json!({ "name": "default" })).await.expect(201);
+        source
+    }
+
+    /// The Source `CustomerX` with the key [`KEY`] and its source host `imap.host.1`.
+    pub(crate) async fn furnish_source(&self) -> Source {
         self.admin("POST", "/sources", json!({ "name": "CustomerX", "apiKey": KEY })).await.expect(201);
         let host =
             json!({ "name": "imap.host.1", "maxConnections": 2, "migrationCommand1": { "name": "ignore" } });
         self.admin("POST", "/sources/CustomerX/sourcehosts", host).await.expect(201);
-        self.admin("POST", "/targets", json!({ "name": "default" })).await.expect(201);
         self.app.store.source_by_name("CustomerX").await.unwrap().unwrap()
     }
 

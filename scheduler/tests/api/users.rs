@@ -83,6 +83,22 @@ async fn a_change_sets_what_is_given_and_clears_what_is_null() {
     api.customer("PUT", "/users/a", back).await.expect(200);
     assert_eq!(read(&api, "a").await, before);
 
+    // What was read can be written back.
+    let read_back = api.customer("GET", "/users/a", Value::Null).await.expect(200);
+    api.customer("PUT", "/users/a", read_back).await.expect(200);
+    assert_eq!(read(&api, "a").await, before);
+
+    let needed = json!({ "targetUid": null, "target": null, "sourcehost": null, "created": "2020-01-01", "modified": null });
+    assert_eq!(
+        api.customer("PUT", "/users/a", needed).await.errors(400),
+        [
+            "created: can't be changed",
+            "modified: can't be changed",
+            "targetUid: can't be null",
+            "target: can't be null",
+            "sourcehost: can't be null",
+        ]
+    );
     let wrong = json!({ "sourceUid": "b", "useImapcSsl": "tls", "emial": "x" });
     assert_eq!(
         api.customer("PUT", "/users/a", wrong).await.errors(400),

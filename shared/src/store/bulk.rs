@@ -6,7 +6,8 @@ use sqlx::{AssertSqlSafe, MySql, MySqlConnection, QueryBuilder, mysql::MySqlArgu
 
 use super::{
     Error, Result, Source, Store, Submission, SubmitError,
-    submit::database_time,
+    places::hold_places,
+    submit::{MOVED_MAIL, database_time},
     tables::{Tables, placeholders},
     users,
 };
@@ -25,6 +26,8 @@ struct Accepted<'s> {
     user: User,
     /// Whether it takes a target uid that it did not have.
     takes_uid: bool,
+    /// Whether it comes to a source host or a target where it was not.
+    takes_place: bool,
 }
 
 /// What the journal says of the users of a batch.
@@ -80,6 +83,9 @@ impl Store {
         for index in refuse_taken(&mut tx, source, &mut accepted).await? {
             answers[index] = Err(SubmitError::TargetUidTaken);
         }
+        for (index, field) in refuse_gone(&mut tx, source, &mut accepted).await? {
+            answers[index] = Err(SubmitError::Gone(field));
+        }
         if dry_run || accepted.is_empty() {
             return Ok(answers);
         }
@@ -101,6 +107,7 @@ fn accept<'s>(
     past: &Past,
 ) -> Result<Accepted<'s>, SubmitError> {
     let takes_uid = known.as_ref().is_none_or(|user| submission.user.moves(user));
+    let host_before = known.as_ref().map(|user| user.sourcehost);
     if let Some(UserId(id)) = known.as_ref().map(|user| user.id) {
         if let Some(open) = past.open.get(&id) {
             return Err(SubmitError::Open(JournalId(*open)));
@@ -115,7 +122,8 @@ fn accept<'s>(
         }
     }
     let user = submission.user.merge(known, &submission.source_uid).map_err(SubmitError::Missing)?;
-    Ok(Accepted { index, submission, user, takes_uid })
+    let takes_place = takes_uid || host_before != Some(user.sourcehost);
+    Ok(Accepted { index, submission, user, takes_uid, takes_place })
 }
 
 /// `{statement} (?, ?, …)` with these ids bound.
@@ -161,9 +169,10 @@ async fn read_past<'u>(
     for row in over_ids(&open, ids.iter().copied()).fetch_all(&mut *connection).await? {
         past.open.insert(row.try_get(0)?, row.try_get(1)?);
     }
-    let ended = tables.text(
-        "SELECT user_id, id, status = 'SUCCESS', phase = 'CUTOVER' FROM {journal}
-         WHERE (status = 'SUCCESS' OR (phase = 'CUTOVER' AND post_started)) AND user_id IN",
+    let cut_over = "(phase = 'CUTOVER' AND (status = 'SUCCESS' OR post_started))";
+    let ended = format!(
+        "SELECT user_id, id, COALESCE({MOVED_MAIL}, FALSE), {cut_over} {} ({MOVED_MAIL} OR {cut_over}) AND user_id IN",
+        tables.text("FROM {journal} WHERE")
     );
     for row in over_ids(&ended, ids.iter().copied()).fetch_all(connection).await? {
         let (user, id): (u64, u64) = (row.try_get(0)?, row.try_get(1)?);
@@ -211,6 +220,21 @@ async fn refuse_taken(
         !(one.takes_uid && foreign)
     });
     Ok(refused)
+}
+
+/// Takes those out whose target or source host is gone; gives their places in the batch.
+async fn refuse_gone(
+    connection: &mut MySqlConnection,
+    source: &Source,
+    accepted: &mut Vec<Accepted<'_>>,
+) -> Result<Vec<(usize, &'static str)>> {
+    let movers = || accepted.iter().filter(|one| one.takes_place);
+    let users: Vec<&User> = movers().map(|one| &one.user).collect();
+    let indices: Vec<usize> = movers().map(|one| one.index).collect();
+    let gone = hold_places(connection, source.id, &users).await?;
+    let gone: Vec<_> = gone.into_iter().map(|(place, field)| (indices[place], field)).collect();
+    accepted.retain(|one| !gone.iter().any(|(index, _)| *index == one.index));
+    Ok(gone)
 }
 
 /// Inserts the new users and gives them their ids; updates the known ones.

@@ -20,6 +20,9 @@ pub enum Error {
         /// Name of the unique key.
         constraint: String,
     },
+    /// Another row that this one refers to is gone, or one that refers to it is there.
+    #[error("a row is gone that another one refers to")]
+    Reference(#[source] sqlx::Error),
     /// A statement touched another number of rows than the protocol allows.
     #[error("{table}: {actual} rows were changed instead of {expected}")]
     RowsAffected {
@@ -60,6 +63,8 @@ const UNAVAILABLE: [u16; 18] = [
 /// Login refused: of the user, of the host.
 const LOGIN_REFUSED: [u16; 2] = [1045, 1130];
 const DUPLICATE_KEY: u16 = 1062;
+/// A foreign key: the row is referred to, the row that is referred to is missing.
+const FOREIGN_KEY: [u16; 2] = [1451, 1452];
 
 fn number(error: &dyn DatabaseError) -> Option<u16> {
     error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>().map(sqlx::mysql::MySqlDatabaseError::number)
@@ -89,6 +94,7 @@ impl From<sqlx::Error> for Error {
                 let message = error.as_database_error().map_or("", |e| e.message());
                 Self::Conflict { constraint: constraint(message) }
             }
+            n if FOREIGN_KEY.contains(&n) => Self::Reference(error),
             n if CONTENTION.contains(&n) => Self::Contended(error),
             n if UNAVAILABLE.contains(&n) => Self::Unavailable(error),
             _ => Self::Refused(error),

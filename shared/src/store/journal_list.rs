@@ -1,9 +1,17 @@
 //! Records over all users: pages with filters.
+//!
+//! A page is found in two steps: its ids from one key, then the records of these ids. The key is chosen here,
+//! since the optimizer mistakes few rows at one end of a large table for few rows to read.
 
-use sqlx::{MySql, QueryBuilder};
+use sqlx::{AssertSqlSafe, MySql, QueryBuilder, Row as _};
 use time::OffsetDateTime;
 
-use super::{Record, Result, Source, Store, journal::SELECT, submit::database_time, tables::Tables};
+use super::{
+    Record, Result, Source, Store,
+    journal::SELECT,
+    submit::database_time,
+    tables::{Tables, placeholders},
+};
 use crate::domain::{
     ids::{HostId, JournalId},
     migration::{Phase, Status},
@@ -31,34 +39,73 @@ pub struct RecordFilter {
 }
 
 impl RecordFilter {
-    fn push(&self, statement: &mut QueryBuilder<MySql>) {
-        if !self.statuses.is_empty() {
-            statement.push(" AND j.status IN (");
-            let mut list = statement.separated(", ");
-            for status in &self.statuses {
-                list.push_bind(status.as_str());
-            }
-            statement.push(")");
+    /// The key whose range holds the least beside the page: one that leads in the order of the ids, or, for
+    /// times alone, one that holds all that has to be sorted.
+    fn key(&self, status: Option<Status>) -> &'static str {
+        let is_open = status.is_some_and(|status| !status.is_terminal());
+        if is_open {
+            "status"
+        } else if self.backend.is_some() {
+            "backend"
+        } else if self.sourcehost.is_some() {
+            "sourcehost"
+        } else if status.is_some() {
+            "status"
+        } else if self.phase.is_some() {
+            "phase"
+        } else if self.stopped_from.or(self.stopped_until).is_some() {
+            "rate"
+        } else if self.created_from.or(self.created_until).is_some() {
+            "created"
+        } else {
+            "PRIMARY"
+        }
+    }
+
+    /// The statement that finds the ids of a page, of one state where there is a choice of them.
+    fn ids(
+        &self,
+        tables: &Tables,
+        status: Option<Status>,
+        before: Option<JournalId>,
+        limit: u32,
+        explain: bool,
+    ) -> QueryBuilder<MySql> {
+        let mut statement = QueryBuilder::new(if explain { "EXPLAIN " } else { "" });
+        statement.push(tables.text("SELECT id FROM {journal} FORCE INDEX (")).push(self.key(status));
+        statement.push(") WHERE id < ").push_bind(before.map_or(u64::MAX, |id| id.0));
+        if let Some(status) = status {
+            statement.push(" AND status = ").push_bind(status.as_str());
         }
         if let Some(phase) = self.phase {
-            statement.push(" AND j.phase = ").push_bind(phase.as_str());
+            statement.push(" AND phase = ").push_bind(phase.as_str());
         }
         if let Some(host) = self.sourcehost {
-            statement.push(" AND j.sourcehost_id = ").push_bind(host.0);
+            statement.push(" AND sourcehost_id = ").push_bind(host.0);
         }
         if let Some(backend) = &self.backend {
-            statement.push(" AND j.backend = ").push_bind(backend.clone());
+            statement.push(" AND backend = ").push_bind(backend.clone());
         }
         for (condition, time) in [
-            (" AND j.created >= ", self.created_from),
-            (" AND j.created < ", self.created_until),
-            (" AND j.stopped >= ", self.stopped_from),
-            (" AND j.stopped < ", self.stopped_until),
+            (" AND created >= ", self.created_from),
+            (" AND created < ", self.created_until),
+            (" AND stopped >= ", self.stopped_from),
+            (" AND stopped < ", self.stopped_until),
         ] {
             if let Some(time) = time {
                 statement.push(condition).push_bind(database_time(time));
             }
         }
+        statement.push(" ORDER BY id DESC LIMIT ").push_bind(limit);
+        statement
+    }
+
+    /// The states to look for, each by itself.
+    fn each_status(&self) -> Vec<Option<Status>> {
+        let mut statuses = self.statuses.clone();
+        statuses.sort_unstable_by_key(|status| status.as_str());
+        statuses.dedup();
+        if statuses.is_empty() { vec![None] } else { statuses.into_iter().map(Some).collect() }
     }
 }
 
@@ -72,10 +119,42 @@ impl Store {
         before: Option<JournalId>,
         limit: u32,
     ) -> Result<Vec<Record>> {
-        let mut statement = QueryBuilder::<MySql>::new(Tables::of(&source.name).text(SELECT));
-        statement.push(" WHERE j.id < ").push_bind(before.map_or(u64::MAX, |id| id.0));
-        filter.push(&mut statement);
-        statement.push(" ORDER BY j.id DESC LIMIT ").push_bind(limit);
-        Ok(statement.build_query_as().fetch_all(&self.pool).await?)
+        let tables = Tables::of(&source.name);
+        let mut ids: Vec<u64> = Vec::new();
+        for status in filter.each_status() {
+            let mut statement = filter.ids(&tables, status, before, limit, false);
+            ids.extend(statement.build_query_scalar::<u64>().fetch_all(&self.pool).await?);
+        }
+        ids.sort_unstable_by_key(|id| std::cmp::Reverse(*id));
+        ids.truncate(limit as usize);
+        self.records_of(&tables, &ids).await
+    }
+
+    /// The records of these ids, newest first.
+    async fn records_of(&self, tables: &Tables, ids: &[u64]) -> Result<Vec<Record>> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let statement = format!("{} WHERE j.id IN ({})", tables.text(SELECT), placeholders(ids.len(), 1));
+        let query = sqlx::query_as(AssertSqlSafe(statement)).persistent(false);
+        let query = ids.iter().fold(query, |query, id| query.bind(*id));
+        let mut records: Vec<Record> = query.fetch_all(&self.pool).await?;
+        records.sort_unstable_by_key(|record| std::cmp::Reverse(record.id.0));
+        Ok(records)
+    }
+
+    /// How MariaDB finds a page of [`Store::records`]: key and `Extra` of each statement.
+    pub async fn explain_records(
+        &self,
+        source: &Source,
+        filter: &RecordFilter,
+    ) -> Result<Vec<(String, String)>> {
+        let mut plans = Vec::new();
+        for status in filter.each_status() {
+            let mut statement = filter.ids(&Tables::of(&source.name), status, None, 100, true);
+            let row = statement.build().fetch_one(&self.pool).await?;
+            plans.push((row.try_get::<Option<String>, _>("key")?.unwrap_or_default(), row.try_get("Extra")?));
+        }
+        Ok(plans)
     }
 }

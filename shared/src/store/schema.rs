@@ -12,7 +12,10 @@ static SHARED: Migrator = sqlx::migrate!("./migrations");
 
 /// What runs once for each Source, in order. A step is never changed once it was released; a new
 /// one reaches every existing Source at the next start of a scheduler.
-const PER_SOURCE: [&str; 1] = [include_str!("../../migrations/per_source/0001_users_and_journal.sql")];
+const PER_SOURCE: [&str; 2] = [
+    include_str!("../../migrations/per_source/0001_users_and_journal.sql"),
+    include_str!("../../migrations/per_source/0002_list_keys.sql"),
+];
 
 /// Schedulers that start together take turns under this lock of the server.
 const LOCK: &str = "dmf_schema";
@@ -36,6 +39,8 @@ impl Store {
     /// call it at the same time.
     pub async fn migrate(&self) -> Result<()> {
         let mut connection = self.pool.acquire().await?;
+        // The lock goes with the connection, also when this is cut off.
+        connection.close_on_drop();
         let locked: Option<i64> = sqlx::query_scalar("SELECT GET_LOCK(?, ?)")
             .bind(LOCK)
             .bind(LOCK_WAIT_SECS)
@@ -44,14 +49,9 @@ impl Store {
         if locked != Some(1) {
             return Err(Error::Unavailable(sqlx::Error::PoolTimedOut));
         }
-        let migrated = migrate_locked(&mut connection).await;
-        if migrated.is_ok() {
-            sqlx::query("DO RELEASE_LOCK(?)").bind(LOCK).execute(&mut *connection).await?;
-        } else {
-            // The lock goes with the connection, which may be in any state.
-            connection.close_on_drop();
-        }
-        migrated
+        migrate_locked(&mut connection).await?;
+        sqlx::query("DO RELEASE_LOCK(?)").bind(LOCK).execute(&mut *connection).await?;
+        Ok(())
     }
 }
 

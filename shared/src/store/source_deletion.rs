@@ -88,6 +88,11 @@ impl Store {
             Err(error) if error.is_schema_missing() => {}
             Err(error) => return Err(error),
         }
+        self.delete_rest(source).await
+    }
+
+    /// Deletes what is left of a Source once one of its tables is gone.
+    async fn delete_rest(&self, source: &Source) -> Result<Deletion> {
         // A million rows in one transaction would hold its locks for long.
         let deleted = sqlx::query("DELETE FROM target_uids WHERE source_id = ? LIMIT 10000")
             .bind(source.id.0)
@@ -97,12 +102,50 @@ impl Store {
             return Ok(Deletion::Unfinished);
         }
         let mut tx = self.begin().await?;
+        // While it is held nobody can make another Source of this name, whose tables would be dropped.
+        let there: Option<u32> = sqlx::query_scalar("SELECT id FROM sources WHERE id = ? FOR UPDATE")
+            .bind(source.id.0)
+            .fetch_optional(&mut *tx)
+            .await?;
+        if there.is_none() {
+            return Ok(Deletion::Done);
+        }
+        let mut beside = self.pool.acquire().await?;
+        beside.close_on_drop();
+        run(&mut beside, "SET SESSION lock_wait_timeout = 2").await?;
+        run(&mut beside, &Tables::of(&source.name).text("DROP TABLE IF EXISTS {journal}, {users}")).await?;
         outbox::add_hosts_of(&mut tx, source.id).await?;
         for statement in ["DELETE FROM sourcehosts WHERE source_id = ?", "DELETE FROM sources WHERE id = ?"] {
             sqlx::query(statement).bind(source.id.0).execute(&mut *tx).await?;
         }
         tx.commit().await?;
         Ok(Deletion::Done)
+    }
+
+    /// Leaves a Source as a deletion does that is cut off between two tables; for tests.
+    #[doc(hidden)]
+    pub async fn drop_journal(&self, source: &Source) -> Result<()> {
+        let mut connection = self.pool.acquire().await?;
+        run(&mut connection, &Tables::of(&source.name).text("DROP TABLE {journal}")).await
+    }
+
+    /// Goes on with deletions that were cut off; gives how many Sources are gone now. A Source gets its tables
+    /// before its row: one without is being deleted.
+    pub async fn finish_deletions(&self) -> Result<usize> {
+        let sources: Vec<Source> = sqlx::query_as(
+            "SELECT id, name, paused FROM sources s
+             WHERE (SELECT COUNT(*) FROM information_schema.TABLES
+                    WHERE TABLE_SCHEMA = DATABASE()
+                        AND TABLE_NAME IN (CONCAT('users', s.name), CONCAT('journal', s.name))) < 2",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let mut done = 0;
+        for source in sources {
+            while self.delete_rest(&source).await? == Deletion::Unfinished {}
+            done += 1;
+        }
+        Ok(done)
     }
 }
 

@@ -234,6 +234,11 @@ impl Store {
     /// Deletes a source host. `false`, and nothing deleted, while it has users, open migrations or leases.
     pub async fn delete_sourcehost(&self, source: &Source, host: HostId) -> Result<bool> {
         let mut tx = self.begin().await?;
+        // Locked by a statement of its own: the next one sees the user of whoever held it before.
+        sqlx::query("SELECT id FROM sourcehosts WHERE id = ? FOR UPDATE")
+            .bind(host.0)
+            .fetch_optional(&mut *tx)
+            .await?;
         let deleted = sqlx::query(Tables::of(&source.name).sql(
             "DELETE FROM sourcehosts WHERE id = ? AND NOT EXISTS (SELECT 1 FROM leases WHERE sourcehost_id = ?)
                  AND NOT EXISTS (SELECT 1 FROM {users} WHERE sourcehost_id = ?)

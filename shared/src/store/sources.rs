@@ -38,6 +38,8 @@ pub struct SourceView {
     pub open_migrations: u64,
     /// Requests a second of its key, where that is not left to the configuration; 0 is no limit.
     pub rate_limit: Option<u32>,
+    /// Its tables are gone already: its deletion was cut off and is going on.
+    pub deleting: bool,
 }
 
 impl Store {
@@ -116,16 +118,28 @@ impl Store {
 
     /// A Source with the counts that the admin sees: two index scans.
     pub async fn source_view(&self, source: Source) -> Result<SourceView> {
-        let tables = Tables::of(&source.name);
-        let (users, open, rate_limit): (i64, i64, Option<u32>) = sqlx::query_as(tables.sql(
+        let rate_limit: Option<Option<u32>> =
+            sqlx::query_scalar("SELECT rate_limit FROM sources WHERE id = ?")
+                .bind(source.id.0)
+                .fetch_optional(&self.pool)
+                .await?;
+        let rate_limit = rate_limit.flatten();
+        let (users, open_migrations, deleting) = match self.count_source(&source).await {
+            Ok((users, open)) => (users, open, false),
+            Err(error) if error.is_schema_missing() => (0, 0, true),
+            Err(error) => return Err(error),
+        };
+        Ok(SourceView { source, users, open_migrations, rate_limit, deleting })
+    }
+
+    /// Users and open migrations.
+    async fn count_source(&self, source: &Source) -> Result<(u64, u64)> {
+        let (users, open): (i64, i64) = sqlx::query_as(Tables::of(&source.name).sql(
             "SELECT (SELECT COUNT(*) FROM {users}),
-                    (SELECT COUNT(*) FROM {journal} WHERE status IN ('SCHEDULED', 'SYNC')),
-                    (SELECT rate_limit FROM sources WHERE id = ?)",
+                    (SELECT COUNT(*) FROM {journal} WHERE status IN ('SCHEDULED', 'SYNC'))",
         ))
-        .bind(source.id.0)
         .fetch_one(&self.pool)
         .await?;
-        let (users, open_migrations) = (users.unsigned_abs(), open.unsigned_abs());
-        Ok(SourceView { source, users, open_migrations, rate_limit })
+        Ok((users.unsigned_abs(), open.unsigned_abs()))
     }
 }

@@ -2,7 +2,10 @@
 
 use time::{OffsetDateTime, PrimitiveDateTime, UtcOffset};
 
-use super::{Error, Record, Result, Source, Store, UserFields, journal, outbox, tables::Tables, users};
+use super::{
+    Error, Record, Result, Source, Store, UserFields, journal, outbox, places::hold_places, tables::Tables,
+    users,
+};
 use crate::domain::{
     ids::{JobId, JournalId},
     migration::Phase,
@@ -48,6 +51,9 @@ pub enum SubmitError {
     /// The target uid or the target of a user that was synced already would change.
     #[error("the user has been synced to another target uid or target")]
     TargetChanged,
+    /// The target or the source host (this is the field) was deleted since it was looked up.
+    #[error("the {0} of this user is gone")]
+    Gone(&'static str),
     /// A CUTOVER of this user succeeded.
     #[error("cutover {0} of this user succeeded")]
     CutOver(JournalId),
@@ -88,7 +94,17 @@ impl Store {
             refuse_known(&mut tx, &tables, user, submission).await?;
         }
         let before = known.as_ref().map(|user| (user.target, user.target_uid.clone()));
+        let host_before = known.as_ref().map(|user| user.sourcehost);
         let mut user = submission.user.merge(known, &submission.source_uid).map_err(SubmitError::Missing)?;
+        // A user that is there already holds its places.
+        if host_before != Some(user.sourcehost)
+            || before.as_ref().is_none_or(|before| before.0 != user.target)
+        {
+            let gone = hold_places(&mut tx, source.id, &[&user]).await?;
+            if let Some((_, field)) = gone.first() {
+                return Err(SubmitError::Gone(field));
+            }
+        }
         user.id = users::write_user(&mut tx, &tables, &user).await?;
         if before.is_none_or(|(target, uid)| target != user.target || uid != user.target_uid) {
             users::take_target_uid(&mut tx, source.id, &user).await.map_err(|error| {
@@ -135,18 +151,20 @@ async fn refuse_known(
     Ok(())
 }
 
-/// Whether mail of this user has reached its target.
+/// Rows of migrations that may have brought mail to the target: also those that failed, and those of which
+/// nobody knows what they brought.
+pub(super) const MOVED_MAIL: &str =
+    "(status = 'SUCCESS' OR sync_message_count > 0 OR (attempt > 0 AND sync_message_count IS NULL))";
+
+/// Whether mail of this user may have reached its target.
 pub(super) async fn was_synced(
     connection: &mut sqlx::MySqlConnection,
     tables: &Tables,
     user: &User,
 ) -> Result<bool> {
-    let synced: Option<u64> = sqlx::query_scalar(
-        tables.sql("SELECT id FROM {journal} WHERE user_id = ? AND status = 'SUCCESS' LIMIT 1"),
-    )
-    .bind(user.id.0)
-    .fetch_optional(connection)
-    .await?;
+    let statement = tables.text("SELECT id FROM {journal} WHERE user_id = ? AND ") + MOVED_MAIL + " LIMIT 1";
+    let synced: Option<u64> =
+        sqlx::query_scalar(sqlx::AssertSqlSafe(statement)).bind(user.id.0).fetch_optional(connection).await?;
     Ok(synced.is_some())
 }
 

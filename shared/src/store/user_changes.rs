@@ -4,6 +4,7 @@ use sqlx::MySqlConnection;
 
 use super::{
     Error, Result, Source, Store, UserFields,
+    places::hold_places,
     submit::was_synced,
     tables::Tables,
     users::{lock_user, take_target_uid, write_user},
@@ -37,6 +38,9 @@ pub enum UserError {
     /// The target uid or the target of a user that was synced already would change.
     #[error("the user has been synced to another target uid or target")]
     TargetChanged,
+    /// The target or the source host (this is the field) was deleted since it was looked up.
+    #[error("the {0} of this user is gone")]
+    Gone(&'static str),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] Error),
@@ -80,6 +84,11 @@ async fn refuse_open(tx: &mut MySqlConnection, tables: &Tables, user: UserId) ->
     open.map_or(Ok(()), |id| Err(UserError::Open(JournalId(id))))
 }
 
+async fn hold(tx: &mut MySqlConnection, source: &Source, user: &User) -> Result<(), UserError> {
+    let gone = hold_places(tx, source.id, &[user]).await?;
+    gone.first().map_or(Ok(()), |(_, field)| Err(UserError::Gone(field)))
+}
+
 impl Store {
     /// Creates a user.
     pub async fn create_user(
@@ -103,6 +112,7 @@ impl Store {
             return Err(UserError::Exists);
         }
         let mut user = fields.merge(None, source_uid).map_err(UserError::Missing)?;
+        hold(&mut tx, source, &user).await?;
         user.id = write_user(&mut tx, &tables, &user).await?;
         take_uid(&mut tx, source, &user).await?;
         Ok(tx.commit().await?)
@@ -131,7 +141,8 @@ impl Store {
         let mut tx = self.begin().await?;
         let known = lock_user(&mut tx, &tables, source_uid).await?.ok_or(UserError::NotFound)?;
         let moves = fields.moves(&known);
-        if moves || fields.sourcehost.is_some_and(|host| host != known.sourcehost) {
+        let changes_place = moves || fields.sourcehost.is_some_and(|host| host != known.sourcehost);
+        if changes_place {
             // The open row carries both, and the queue has filed it under them.
             refuse_open(&mut tx, &tables, known.id).await?;
         }
@@ -139,6 +150,9 @@ impl Store {
             return Err(UserError::TargetChanged);
         }
         let user = fields.merge(Some(known), source_uid).map_err(UserError::Missing)?;
+        if changes_place {
+            hold(&mut tx, source, &user).await?;
+        }
         write_user(&mut tx, &tables, &user).await?;
         if moves {
             take_uid(&mut tx, source, &user).await?;

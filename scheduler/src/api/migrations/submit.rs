@@ -113,11 +113,12 @@ pub(super) fn refused(error: SubmitError) -> ApiError {
         SubmitError::Open(id) => {
             ApiError::conflict(format!("sourceUid: migration {id} of this user is open"))
         }
+        SubmitError::Gone(field) => ApiError::conflict(format!("{field}: was deleted at the same moment")),
         SubmitError::TargetUidTaken => {
             ApiError::conflict("targetUid: is taken by another user on this target")
         }
         SubmitError::TargetChanged => ApiError::conflict(
-            "targetUid, target: can't change after a first successful migration, unless force is true",
+            "targetUid, target: can't change once mail may have been moved, unless force is true",
         ),
         SubmitError::CutOver(id) => ApiError::conflict(format!(
             "sourceUid: CUTOVER {id} of this user succeeded; another migration would throw away mail that \

@@ -120,9 +120,10 @@ fn refused(error: UserError) -> ApiError {
         UserError::Leased(id) => ApiError::conflict(format!(
             "sourceUid: migration {id} of this user is closed, but its worker has not ended it yet"
         )),
+        UserError::Gone(field) => ApiError::conflict(format!("{field}: was deleted at the same moment")),
         UserError::TargetUidTaken => ApiError::conflict("targetUid: is taken by another user on this target"),
         UserError::TargetChanged => ApiError::conflict(
-            "targetUid, target: can't change after a first successful migration, unless force is true",
+            "targetUid, target: can't change once mail may have been moved, unless force is true",
         ),
         UserError::Store(error) => error.into(),
     }

@@ -1,6 +1,8 @@
 //! `PUT /users/{sourceUid}`
 
 use axum::{Json, extract::State};
+use dmf_shared::store::UserView;
+use time::OffsetDateTime;
 
 use super::{
     Shown,
@@ -14,6 +16,7 @@ use crate::{
         json::JsonBody,
         openapi::{Answer, Body, Doc, Tag},
         path::Path,
+        record::time,
     },
     app::App,
 };
@@ -26,6 +29,7 @@ pub const UPDATE: Doc = Doc {
     tag: Tag::User,
     query: None,
     body: Some(Body::Json(|fields| {
+        ReadOnly::read(fields);
         read(fields);
     })),
     answers: &[Answer::json::<Shown>(200, "The user as it is now.")],
@@ -39,6 +43,9 @@ pub async fn update(
     Path(source_uid): Path<String>,
     JsonBody(mut fields): JsonBody,
 ) -> Result<Json<Shown>> {
+    let known =
+        app.store.user_view(&source, &source_uid).await?.ok_or_else(|| ApiError::not_found("User"))?;
+    ReadOnly::read(&mut fields).check(&known, &mut fields);
     let (force, wanted) = read(&mut fields);
     let uid = Some(&source_uid[..]);
     let change = wanted.look_up(&app, &source, &mut Places::default(), uid, &mut fields).await?;
@@ -47,10 +54,33 @@ pub async fn update(
     Ok(Json(super::show(&app, &source, &source_uid).await.map_err(ApiError::after_change)?))
 }
 
+/// Fields that may be given as they are, so that what was read can be written back.
+struct ReadOnly {
+    source_uid: Given<String>,
+    created: Given<OffsetDateTime>,
+    modified: Given<OffsetDateTime>,
+}
+
+impl ReadOnly {
+    fn read(fields: &mut Fields) -> Self {
+        Self {
+            source_uid: fields.text("sourceUid"),
+            created: fields.time("created"),
+            modified: fields.time("modified"),
+        }
+    }
+
+    fn check(self, known: &UserView, fields: &mut Fields) {
+        // A password is sealed for this very uid, and the journal is found by it.
+        fields.unchanged("sourceUid", self.source_uid, |uid| *uid == known.user.source_uid);
+        fields.unchanged("created", self.created, |at| time(*at) == time(known.created));
+        fields.unchanged("modified", self.modified, |at| time(*at) == time(known.modified));
+    }
+}
+
 fn read(fields: &mut Fields) -> (bool, Wanted) {
-    // A password is sealed for this very uid, and the journal is found by it.
-    if !matches!(fields.text("sourceUid"), Given::Absent) {
-        fields.refuse("sourceUid", "can't be changed");
+    for field in ["targetUid", "target", "sourcehost"] {
+        fields.refuse_null(field);
     }
     let force = fields.flag("force").value().unwrap_or(false);
     (force, given::read(fields))

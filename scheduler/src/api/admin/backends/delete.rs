@@ -29,7 +29,7 @@ pub async fn delete(
     Path((target, name)): Path<(String, String)>,
 ) -> Result<StatusCode> {
     let backend = super::find(&app, &target, &name).await?;
-    if super::is_alive(&backend) {
+    if super::is_alive(&app, &backend) {
         return Err(ApiError::conflict("the backend is alive"));
     }
     if !app.store.delete_backend(&backend).await? {

@@ -37,11 +37,13 @@ pub const OF_TARGET: Doc = Doc {
 
 /// All workers, by target and name.
 pub async fn all(State(app): State<App>) -> Result<Json<Vec<Shown>>> {
-    Ok(Json(app.store.backends(None).await?.iter().map(Shown::from).collect()))
+    Ok(Json(app.store.backends(None).await?.iter().map(|backend| Shown::of(&app, backend)).collect()))
 }
 
 /// The workers of one target, by name.
 pub async fn of_target(State(app): State<App>, Path(target): Path<String>) -> Result<Json<Vec<Shown>>> {
     let target = targets::find(&app, &target).await?;
-    Ok(Json(app.store.backends(Some(target.id)).await?.iter().map(Shown::from).collect()))
+    Ok(Json(
+        app.store.backends(Some(target.id)).await?.iter().map(|backend| Shown::of(&app, backend)).collect(),
+    ))
 }

@@ -24,10 +24,6 @@ use crate::{
     app::App,
 };
 
-/// A worker that was silent for so long counts as dead here, in milliseconds; the same time after
-/// which its leases are.
-const SILENCE_MS: u64 = 45_000;
-
 /// What a worker may be told to do when it starts.
 const INITIAL_STATES: &[&str] = &[BackendState::Running.as_str(), BackendState::Paused.as_str()];
 const STATES: &[&str] = &[
@@ -70,8 +66,8 @@ fn initial_states() -> RefOr<Schema> {
     kind::one_of(INITIAL_STATES, true)
 }
 
-impl From<&store::Backend> for Shown {
-    fn from(backend: &store::Backend) -> Self {
+impl Shown {
+    fn of(app: &App, backend: &store::Backend) -> Self {
         Self {
             name: backend.name.clone(),
             target: backend.target.clone(),
@@ -84,7 +80,7 @@ impl From<&store::Backend> for Shown {
             machine: backend.machine.clone(),
             incarnation: backend.incarnation.to_string(),
             last_heartbeat: time(backend.last_heartbeat),
-            alive: is_alive(backend),
+            alive: is_alive(app, backend),
         }
     }
 }
@@ -96,10 +92,10 @@ async fn find(app: &App, target: &str, name: &str) -> Result<store::Backend> {
 
 /// The worker as it is now.
 async fn show(app: &App, target: &str, name: &str) -> Result<Json<Shown>> {
-    Ok(Json(Shown::from(&find(app, target, name).await?)))
+    Ok(Json(Shown::of(app, &find(app, target, name).await?)))
 }
 
 /// Whether the process is thought to live, by its heartbeats and by what it said last.
-fn is_alive(backend: &store::Backend) -> bool {
-    backend.silent_ms < SILENCE_MS && backend.actual_state != BackendState::Gone
+fn is_alive(app: &App, backend: &store::Backend) -> bool {
+    u128::from(backend.silent_ms) < app.silence.as_millis() && backend.actual_state != BackendState::Gone
 }

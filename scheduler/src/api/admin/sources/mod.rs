@@ -44,6 +44,8 @@ pub struct Shown {
     open_migrations: u64,
     #[serde(skip_serializing_if = "is_left_out")]
     rate_limit: Option<u32>,
+    #[serde(skip_serializing_if = "is_left_out")]
+    deleting: Option<bool>,
     /// In the answer to the request that made it, and never again.
     #[serde(skip_serializing_if = "Option::is_none")]
     api_key: Option<String>,
@@ -57,6 +59,7 @@ impl From<SourceView> for Shown {
             users: view.users,
             open_migrations: view.open_migrations,
             rate_limit: view.rate_limit,
+            deleting: Some(true).filter(|_| view.deleting),
             api_key: None,
         }
     }
