@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use anyhow::Result;
 use dmf_lab::{Lab, Persistence};
@@ -20,11 +21,12 @@ pub struct Builder {
     is_isolated: bool,
     redis: Persistence,
     extra: String,
+    doveadm: Option<PathBuf>,
 }
 
 impl Default for Builder {
     fn default() -> Self {
-        let options = WorkerOptions { threads: 4, grace_secs: 20 };
+        let options = WorkerOptions { threads: 4, grace_secs: 20, retry_delay_secs: 1 };
         Self {
             schedulers: 1,
             workers: 1,
@@ -34,6 +36,7 @@ impl Default for Builder {
             is_isolated: false,
             redis: Persistence::None,
             extra: String::new(),
+            doveadm: None,
         }
     }
 }
@@ -69,6 +72,12 @@ impl Builder {
         self
     }
 
+    /// How long a worker waits between the attempts of a sync, 1 s unless told.
+    pub fn retry_delay_secs(mut self, secs: u32) -> Self {
+        self.options.retry_delay_secs = secs;
+        self
+    }
+
     /// Other times of the leases, for schedulers and workers alike.
     pub fn lease(mut self, times: LeaseSecs) -> Self {
         self.lease = Some(times);
@@ -90,6 +99,12 @@ impl Builder {
     /// Adds settings, as YAML, to those of all workers.
     pub fn worker_settings(mut self, yaml: &str) -> Self {
         self.extra.push_str(yaml);
+        self
+    }
+
+    /// Another program in the place of doveadm. The target's own `doveconf` is to stand beside it.
+    pub fn doveadm(mut self, program: PathBuf) -> Self {
+        self.doveadm = Some(program);
         self
     }
 
@@ -122,6 +137,7 @@ impl Builder {
             lease: self.lease,
             links,
             extra: self.extra,
+            doveadm: self.doveadm,
         };
         let fleet = Fleet::prepare(lab, binaries, parts)?;
         fleet.start(self.started_workers.unwrap_or(self.workers)).await?;

@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
@@ -49,6 +50,8 @@ pub(crate) struct Parts {
     pub(crate) links: BTreeMap<String, StoreLinks>,
     /// Further settings of all workers.
     pub(crate) extra: String,
+    /// What runs in the place of doveadm.
+    pub(crate) doveadm: Option<PathBuf>,
 }
 
 impl Parts {
@@ -59,6 +62,7 @@ impl Parts {
             redis: link.map_or_else(|| lab.redis().addr(), |link| link.redis.addr()),
             lease: self.lease,
             extra: &self.extra,
+            doveadm: self.doveadm.as_deref(),
         }
     }
 }

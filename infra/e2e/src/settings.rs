@@ -23,6 +23,7 @@ pub(crate) const DATABASE: &str = "migration";
 pub(crate) struct WorkerOptions {
     pub(crate) threads: u32,
     pub(crate) grace_secs: u32,
+    pub(crate) retry_delay_secs: u32,
 }
 
 /// Times of the lease protocol, in seconds: the same for every process of a fleet.
@@ -41,6 +42,14 @@ pub struct LeaseSecs {
 impl LeaseSecs {
     /// The shortest that the settings allow with some room, so that a loss is seen within seconds.
     pub const FAST: Self = Self { heartbeat: 1, deadline: 4, silence: 6, poll: 1 };
+
+    /// With room for a store that restarts on a busy machine: nobody may notice that.
+    pub const STEADY: Self = Self { heartbeat: 1, deadline: 8, silence: 12, poll: 1 };
+
+    /// So many heartbeats take longer than a silent lease lives.
+    pub const fn beats_beyond_silence(self) -> u64 {
+        (self.silence / self.heartbeat) as u64 + 3
+    }
 
     /// As settings. A store that can't be reached is given up as fast as leases are short.
     fn lines(self) -> String {
@@ -70,6 +79,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) lease: Option<LeaseSecs>,
     /// Further settings, as YAML.
     pub(crate) extra: &'a str,
+    /// What runs in the place of doveadm.
+    pub(crate) doveadm: Option<&'a Path>,
 }
 
 /// A file that only its owner reads.
@@ -146,9 +157,12 @@ pub(crate) fn write_worker(
 ) -> Result<PathBuf> {
     let beat = || "dmf.lease:\n  heartbeat: 1s\n  deadline: 15s\n".to_owned();
     let lease = surroundings.lease.map_or_else(beat, LeaseSecs::lines);
-    let WorkerOptions { threads, grace_secs } = options;
+    let WorkerOptions { threads, grace_secs, retry_delay_secs } = options;
     let target = lab.target();
-    let doveadm = dmf_lab::programs::DOVEADM.locate()?;
+    let doveadm = match surroundings.doveadm {
+        Some(program) => program.to_path_buf(),
+        None => dmf_lab::programs::DOVEADM.locate()?,
+    };
     let user = target.mail_user().map(|user| format!("  user: {user}\n")).unwrap_or_default();
     let state = dir.join(format!("worker-{number}.state"));
     let text = format!(
@@ -161,7 +175,7 @@ pub(crate) fn write_worker(
   shutdown.grace: {grace_secs}s
   sync.retry:
     attempts: 3
-    delay: 1s
+    delay: {retry_delay_secs}s
 dmf.doveadm:
   path: {doveadm}
   config: {conf}

@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -74,30 +73,6 @@ impl Keys {
     /// The ids of the source hosts that the queue knows.
     pub async fn hosts(&self) -> Result<Vec<u32>> {
         self.command(&["HKEYS", &Self::name("hosts")]).await
-    }
-
-    /// All keys as they are now.
-    pub async fn dump(&self) -> Result<BTreeMap<String, Vec<u8>>> {
-        let keys: Vec<String> = self.command(&["KEYS", "*"]).await?;
-        let mut dump = BTreeMap::new();
-        for key in keys {
-            // A key that expires meanwhile is not in the dump.
-            if let Some(value) = self.command(&["DUMP", &key]).await? {
-                dump.insert(key, value);
-            }
-        }
-        Ok(dump)
-    }
-
-    /// Puts an old dump in the place of what is there, in one transaction.
-    pub async fn restore(&self, dump: &BTreeMap<String, Vec<u8>>) -> Result<()> {
-        let mut pipe = redis::pipe();
-        pipe.atomic().cmd("FLUSHALL").ignore();
-        for (key, value) in dump {
-            pipe.cmd("RESTORE").arg(key).arg(0).arg(value).ignore();
-        }
-        let mut connection = self.connection().await?;
-        Ok(tokio::time::timeout(TIMEOUT, pipe.exec_async(&mut connection)).await??)
     }
 
     async fn connection(&self) -> Result<MultiplexedConnection> {

@@ -26,19 +26,43 @@ async fn a_child_dies_with_its_guard_and_its_migration_is_run_again() -> Result<
     .await
 }
 
+/// A killed sync is retried in its lease, as a temporary failure is.
 #[tokio::test]
-async fn a_killed_child_is_recorded_or_run_again_and_nothing_is_left() -> Result<()> {
+async fn a_killed_child_is_retried_in_its_lease() -> Result<()> {
     on_field(Fleet::builder(), 1, async |field| {
         let truths = field.submit_stalled(&["one"]).await?;
+        let before = field.books.row("one").await?;
         field.child_of("one").await?.child.signal(Signal::SIGKILL);
-        field.wait_for_connections(0).await?;
-        field.host.proxy.stall(false);
-        field.wait_until_ended("one").await?;
-        let record = field.customer.latest("one").await?;
-        ensure!(record["details"].to_string().contains("signal") || record["attempt"] == 2, "{record}");
-        if record["status"] != "SUCCESS" {
-            field.customer.submit_again("one", "PRE_SYNC").await?;
+        field.expect_success(&truths).await?;
+        let row = field.books.row("one").await?;
+        ensure!((row.attempt, row.losses, row.epoch) == (2, 0, before.epoch), "{row:?}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_child_that_is_killed_at_every_attempt_is_a_failure_that_names_the_signal() -> Result<()> {
+    on_field(Fleet::builder(), 1, async |field| {
+        let truths = field.submit_stalled(&["one"]).await?;
+        for attempt in 1..=3 {
+            field
+                .wait_until("there was no further attempt", async || {
+                    let row = field.books.row("one").await?;
+                    ensure!(row.attempt == attempt, "{row:?}");
+                    field.child_of("one").await.map(drop)
+                })
+                .await?;
+            field.wait_for_connections(1).await?;
+            field.child_of("one").await?.child.signal(Signal::SIGKILL);
         }
+        field.wait_for_row("one", "FAILURE").await?;
+        let record = field.customer.latest("one").await?;
+        let told = ["\"signal\":9", "\"outcome\":\"killed\"", "\"attempts\":3"];
+        let details = record["details"].to_string();
+        ensure!(told.iter().all(|word| details.contains(word)), "{details}");
+        field.host.proxy.stall(false);
+        field.customer.submit_again("one", "PRE_SYNC").await?;
         field.expect_success(&truths).await
     })
     .await

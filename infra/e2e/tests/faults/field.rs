@@ -4,14 +4,16 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use dmf_e2e::faults::{Books, Child, Children, Keys, Witness, expect_quiet};
 use dmf_e2e::{Builder, Customer, Daemon, Fleet, LeaseSecs, SourceHost};
-use dmf_lab::{Folders, Seed, Seeded, poll_until};
+use dmf_lab::{EventKind, Folders, Seed, Seeded, poll_until};
 use reqwest::Method;
 
 pub(crate) const PASSWORD: &str = "pw";
 /// Longest time for whatever follows from a fault: a lost lease returns within 7 s.
 const DEADLINE: Duration = Duration::from_secs(40);
-/// Heartbeats that take longer than a silent lease lives.
-pub(crate) const MORE_THAN_SILENCE: u64 = 9;
+/// Heartbeats that take longer than a silent lease lives, with leases of the shortest times.
+pub(crate) const MORE_THAN_SILENCE: u64 = LeaseSecs::FAST.beats_beyond_silence();
+/// The same where stores restart.
+pub(crate) const MORE_THAN_STEADY_SILENCE: u64 = LeaseSecs::STEADY.beats_beyond_silence();
 
 /// One Source with one source host behind a fleet, and those who look at it from outside.
 pub(crate) struct Field<'a> {
@@ -181,6 +183,15 @@ impl Field<'_> {
     pub(crate) async fn child_of(&self, user: &str) -> Result<Child> {
         let id = self.books.row(user).await?.id;
         self.children.of_row(id).with_context(|| format!("nothing runs for {user}"))
+    }
+
+    /// How many connections there were when a user's first one was opened, this one included.
+    pub(crate) fn open_at_begin(&self, user: &str) -> Result<usize> {
+        let events = self.host.proxy.events();
+        let named = |kind| events.iter().find(|e| e.kind == kind && e.user.as_deref() == Some(user));
+        let conn = named(EventKind::User).context("never connected")?.conn;
+        let opened = events.iter().find(|event| event.kind == EventKind::Open && event.conn == conn);
+        Ok(opened.context("never opened")?.open)
     }
 
     pub(crate) async fn cancel(&self, user: &str) -> Result<u16> {

@@ -3,10 +3,13 @@
 
 #![allow(clippy::disallowed_methods, reason = "looks at MariaDB from outside; no product code is in it")]
 
+mod backends;
 mod chaos;
 mod children;
 mod claims;
 mod commits;
+mod delays;
+mod doveadm;
 mod field;
 mod orders;
 mod redis;

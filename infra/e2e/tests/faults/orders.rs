@@ -1,12 +1,15 @@
 //! Cancels, closes and limits that meet running migrations.
 
-use anyhow::{Context as _, Result, ensure};
+use std::collections::BTreeMap;
+
+use anyhow::{Result, ensure};
 use dmf_e2e::Fleet;
-use dmf_lab::EventKind;
+use dmf_e2e::faults::Keys;
+use dmf_lab::{EventKind, Folders, Seed};
 use reqwest::Method;
 use serde_json::json;
 
-use crate::field::{Field, on_field};
+use crate::field::{Field, PASSWORD, on_field};
 
 #[tokio::test]
 async fn what_was_cancelled_is_not_run_again_when_its_worker_dies() -> Result<()> {
@@ -130,7 +133,7 @@ async fn a_lowered_limit_drains_and_kills_nobody() -> Result<()> {
             field.expect_undisturbed(user).await?;
         }
         for user in ["four", "five"] {
-            let open = open_at_begin(field, user)?;
+            let open = field.open_at_begin(user)?;
             ensure!(open == 1, "{user} began as number {open}");
         }
         Ok(())
@@ -138,35 +141,48 @@ async fn a_lowered_limit_drains_and_kills_nobody() -> Result<()> {
     .await
 }
 
-/// How many connections there were when a user's first one was opened, this one included.
-fn open_at_begin(field: &Field<'_>, user: &str) -> Result<usize> {
-    let events = field.host.proxy.events();
-    let named = |kind| events.iter().find(|e| e.kind == kind && e.user.as_deref() == Some(user));
-    let conn = named(EventKind::User).context("never connected")?.conn;
-    let opened = events.iter().find(|event| event.kind == EventKind::Open && event.conn == conn);
-    Ok(opened.context("never opened")?.open)
-}
-
+/// What waits of a Source that is deleted, before anybody told the queue.
 #[tokio::test]
 async fn a_source_deleted_while_jobs_are_queued_leaves_the_others_alone() -> Result<()> {
-    on_field(Fleet::builder().schedulers(2), 1, async |field| {
-        let mut truths = field.submit_stalled(&["one"]).await?;
-        truths.insert("two".into(), field.submit("two").await?);
-        let host = field.books.lease("one").await?.context("no lease")?.sourcehost_id;
-        let queue = dmf_e2e::faults::Keys::name(&format!("q:1:0:{host}"));
+    on_field(Fleet::builder().schedulers(2), 2, async |field| {
+        let other = field.fleet.create_source("Gone").await?;
+        let host = field.fleet.add_host(&other, 2).await?;
+        // The worker hears of none of them before all are there: they come in one batch.
+        field.fleet.links(field.worker(1)).redis.stall(true);
+        for user in ["gone1", "gone2"] {
+            field.fleet.add_user(user, PASSWORD, &Seed::new(Folders::Inbox, 5))?;
+            other.submit(&host.submission(user, PASSWORD)).await?;
+        }
+        let mut truths = BTreeMap::new();
+        for user in ["one", "two"] {
+            truths.insert(user.to_owned(), field.submit(user).await?);
+        }
         field
-            .wait_until("the job did not come into the queue", async || {
-                let waiting: usize = field.keys.command(&["ZCARD", &queue]).await?;
-                ensure!(waiting == 1, "{waiting} wait");
+            .wait_until("the jobs did not come into the queue", async || {
+                let mut waiting = 0;
+                for queue in field.keys.command::<Vec<String>>(&["KEYS", &Keys::name("q:*")]).await? {
+                    waiting += field.keys.command::<usize>(&["ZCARD", &queue]).await?;
+                }
+                ensure!(waiting == 4 && field.books.outbox().await? == 0, "{waiting} wait");
                 Ok(())
             })
             .await?;
-        // What is left in the queue of a Source that is gone, in front of everybody else.
-        for ghost in ["999:1", "999:2"] {
-            field.keys.command::<()>(&["ZADD", &queue, "0", ghost]).await?;
+        // Nobody can take the members of the deleted Source out of the queue but the claim.
+        for scheduler in field.fleet.schedulers() {
+            field.fleet.links(scheduler).redis.cut().await?;
         }
+        let deleted = field.fleet.api().admin(Method::DELETE, "/sources/Gone?force=true", None).await?;
+        ensure!(deleted.status == 204, "answered {} {}", deleted.status, deleted.body);
+        field.fleet.links(field.worker(1)).redis.stall(false);
         field.expect_success(&truths).await?;
-        field.expect_undisturbed("two").await
+        for user in ["one", "two"] {
+            field.expect_undisturbed(user).await?;
+        }
+        ensure!(host.proxy.total() == 0, "what was deleted was run");
+        for scheduler in field.fleet.schedulers() {
+            field.fleet.links(scheduler).heal().await?;
+        }
+        Ok(())
     })
     .await
 }

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use dmf_e2e::Fleet;
+use dmf_e2e::{Fleet, LeaseSecs};
 use dmf_lab::{Folders, Seed, poll_until};
 use reqwest::Method;
 
-use crate::field::{Field, MORE_THAN_SILENCE, PASSWORD, on_field};
+use crate::field::{Field, MORE_THAN_SILENCE, MORE_THAN_STEADY_SILENCE, PASSWORD, on_field, on_field_timed};
 
 fn two_schedulers() -> dmf_e2e::Builder {
     Fleet::builder().schedulers(2)
@@ -118,13 +118,13 @@ async fn submit_raw(field: &Field<'_>, user: &str) -> Result<(u16, bool)> {
 
 #[tokio::test]
 async fn mariadb_away_for_long_stops_no_sync_and_refuses_submits() -> Result<()> {
-    on_field(two_schedulers(), 2, async |field| {
+    on_field_timed(two_schedulers(), LeaseSecs::STEADY, 2, async |field| {
         let mut truths = field.submit_stalled(&["running", "done"]).await?;
         let member = field.books.lease("running").await?.context("no lease")?.member();
         field.fleet.lab().mariadb().kill().await?;
         let refused = submit_raw(field, "late").await?;
         ensure!(refused == (503, true), "answered {refused:?}");
-        field.wait_for_beats_in_redis(&member, MORE_THAN_SILENCE).await?;
+        field.wait_for_beats_in_redis(&member, MORE_THAN_STEADY_SILENCE).await?;
         field.host.proxy.stall(false);
         field.wait_for_connections(0).await?;
 
@@ -139,13 +139,13 @@ async fn mariadb_away_for_long_stops_no_sync_and_refuses_submits() -> Result<()>
 
 #[tokio::test]
 async fn a_frozen_mariadb_stops_no_sync() -> Result<()> {
-    on_field(two_schedulers(), 2, async |field| {
+    on_field_timed(two_schedulers(), LeaseSecs::STEADY, 2, async |field| {
         let mut truths = field.submit_stalled(&["running"]).await?;
         let member = field.books.lease("running").await?.context("no lease")?.member();
         field.fleet.lab().mariadb().pause();
         let refused = submit_raw(field, "late").await?;
         ensure!(refused == (503, true), "answered {refused:?}");
-        field.wait_for_beats_in_redis(&member, MORE_THAN_SILENCE).await?;
+        field.wait_for_beats_in_redis(&member, MORE_THAN_STEADY_SILENCE).await?;
         field.fleet.lab().mariadb().resume();
         truths.insert("late".into(), submit_when_it_is_taken(field, "late").await?);
         field.expect_success(&truths).await?;
