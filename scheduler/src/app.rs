@@ -75,4 +75,5 @@ pub fn router(app: App) -> Router {
         .layer(from_fn(error::render))
         .layer(PropagateRequestIdLayer::new(request_id.clone()))
         .layer(SetRequestIdLayer::new(request_id, MakeRequestUuid))
+        .layer(from_fn(trace::admit_id))
 }

@@ -54,6 +54,11 @@ fn unquote(text: &str) -> Result<(String, &str), Malformed> {
     }
 }
 
+/// A cell that a spreadsheet takes for text, whatever stands there: some run what begins like a formula.
+pub fn harmless(cell: &str) -> String {
+    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}") } else { cell.to_owned() }
+}
+
 /// One record with its line end; fields are quoted where they have to be.
 pub fn record<'f>(fields: impl IntoIterator<Item = &'f str>) -> String {
     let quoted = fields.into_iter().map(|field| {
@@ -79,6 +84,15 @@ mod tests {
         assert_eq!(parse("a\"b"), Err(Malformed::StrayQuote));
         assert_eq!(parse("\"a\"b"), Err(Malformed::AfterQuote));
         assert_eq!(parse("\"a"), Err(Malformed::Open));
+    }
+
+    #[test]
+    fn formulas_become_text() {
+        for (cell, expected) in
+            [("=1+1", "'=1+1"), ("-x", "'-x"), ("@a", "'@a"), ("a=b", "a=b"), ("", ""), ("12", "12")]
+        {
+            assert_eq!(harmless(cell), expected);
+        }
     }
 
     proptest! {

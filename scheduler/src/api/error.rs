@@ -4,7 +4,7 @@
 use axum::{
     Json,
     extract::Request,
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderValue, Method, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -145,6 +145,10 @@ pub async fn render(request: Request, next: Next) -> Response {
     if status != StatusCode::METHOD_NOT_ALLOWED {
         // The router sets it also where the check of credentials answered: it would tell which routes exist.
         response.headers_mut().remove(header::ALLOW);
+    }
+    if status == StatusCode::METHOD_NOT_ALLOWED && method == Method::OPTIONS {
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        return response;
     }
     let errors = match response.extensions_mut().remove::<ApiError>() {
         Some(error) => error.errors,

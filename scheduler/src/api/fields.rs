@@ -130,9 +130,20 @@ impl Fields {
             let fits = (1..=limit).contains(&text.len())
                 && !text.contains(|c: char| c == '/' || c.is_control())
                 && text.trim() == text
+                && !is_dots(text)
                 && !text.starts_with('-');
             fits.then(|| text.to_owned())
         })
+    }
+
+    /// The mail identifier of a user on its Source.
+    pub fn source_uid(&mut self) -> Option<String> {
+        let given = self.text("sourceUid");
+        let uid = self.require("sourceUid", given);
+        if uid.as_deref().is_some_and(is_dots) {
+            self.refuse("sourceUid", "must not be . or .., which stand for something else in a path");
+        }
+        uid
     }
 
     /// A secret text of 1 to 1024 bytes.
@@ -307,6 +318,11 @@ impl Fields {
             .max_by(|a, b| a.0.total_cmp(&b.0))
             .map(|(_, known)| known)
     }
+}
+
+/// What clients and proxies take out of a path.
+fn is_dots(text: &str) -> bool {
+    text == "." || text == ".."
 }
 
 /// A text that fits into a column and a log line.

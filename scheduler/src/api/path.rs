@@ -1,8 +1,10 @@
 //! What stands in the path of a request.
 
+use std::fmt::Write as _;
+
 use axum::{
     extract::{FromRequestParts, rejection::PathRejection},
-    http::StatusCode,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
 };
 
 use super::error::ApiError;
@@ -21,4 +23,22 @@ impl From<PathRejection> for ApiError {
             Self::internal()
         }
     }
+}
+
+/// A text as one segment of a path, percent-encoded byte by byte where it has to be.
+pub fn encode(segment: &str) -> String {
+    segment.bytes().fold(String::new(), |mut path, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~@".contains(&byte) {
+            path.push(char::from(byte));
+        } else {
+            // Writing to a String can't fail.
+            let _ = write!(path, "%{byte:02X}");
+        }
+        path
+    })
+}
+
+/// The `Location` of something that was created.
+pub fn location(path: &str) -> HeaderMap {
+    HeaderMap::from_iter(HeaderValue::from_str(path).ok().map(|path| (header::LOCATION, path)))
 }

@@ -4,6 +4,7 @@ use std::any::Any;
 
 use axum::{
     extract::{MatchedPath, Request},
+    http::HeaderValue,
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
@@ -11,11 +12,27 @@ use tracing::Instrument as _;
 
 use super::error::ApiError;
 
+/// The header of a request's id.
+const ID: &str = "x-request-id";
+
+/// Longest id of a request that a client may choose.
+const ID_LENGTH: usize = 64;
+
+/// Middleware around everything: takes away an id that is none, so that the request gets one.
+pub async fn admit_id(mut request: Request, next: Next) -> Response {
+    let mut ids = request.headers().get_all(ID).iter();
+    let is_one = |id: &HeaderValue| {
+        (1..=ID_LENGTH).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
+    };
+    if !ids.next().is_some_and(is_one) || ids.next().is_some() {
+        request.headers_mut().remove(ID);
+    }
+    next.run(request).await
+}
+
 /// Middleware: everything that is logged while the request is handled stands in its span.
 pub async fn in_span(request: Request, next: Next) -> Response {
-    let id = request.headers().get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
-    // A client may send any; a line of the log has room for what identifies it.
-    let id = id.get(..64).unwrap_or(id);
+    let id = request.headers().get(ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
     let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str);
     let span = tracing::info_span!("request", request_id = %id, method = %request.method(), route);
     async move {

@@ -162,6 +162,12 @@ async fn status(api: &Api, row: &Row, method: &str, credentials: &[(&str, &str)]
     answer.status.as_u16()
 }
 
+/// How many changes the audit log holds.
+async fn audited(api: &Api) -> usize {
+    let page = api.admin("GET", "/audit?limit=1000", Value::Null).await.expect(200);
+    page["entries"].as_array().unwrap().len()
+}
+
 #[tokio::test]
 async fn each_route_answers_its_own_callers_and_nobody_else() {
     let api = Api::start().await;
@@ -190,7 +196,11 @@ async fn each_route_answers_its_own_callers_and_nobody_else() {
         for credentials in wrong.iter().cloned().chain(foreign.map(|foreign| vec![foreign])) {
             assert_eq!(status(&api, &row, row.method, &credentials).await, refused, "{name} {credentials:?}");
         }
+        let before = audited(&api).await;
         assert_eq!(status(&api, &row, row.method, &[right]).await, row.status, "{name}");
+        let is_change = row.method != "GET" && row.status < 300;
+        let noted = audited(&api).await - before;
+        assert_eq!(noted, usize::from(is_change), "{name}");
         assert_eq!(status(&api, &row, "PATCH", &[right]).await, 405, "{name}");
     }
 }
@@ -202,17 +212,11 @@ async fn one_source_does_not_see_the_users_of_another() {
     api.submit("alice").await;
     let other = api.admin("POST", "/sources", json!({ "name": "CustomerY" })).await.expect(201);
     let key = other["apiKey"].as_str().unwrap();
-    for (method, path) in [
-        ("GET", "/dmf/api/v2/users/alice/migrations"),
-        ("GET", "/dmf/api/v2/users/alice/migrations/latest"),
-        ("GET", "/dmf/api/v2/users/alice/migrations/1"),
-        ("PUT", "/dmf/api/v2/users/alice/migrations/close/latest/as/ABORTED"),
-        ("GET", "/dmf/api/v2/users/alice"),
-        ("PUT", "/dmf/api/v2/users/alice"),
-        ("DELETE", "/dmf/api/v2/users/alice"),
-        ("PUT", "/dmf/api/v2/users/alice/migrations/latest/priority"),
-        ("POST", "/dmf/api/v2/users/alice/migrations/latest/cancel"),
-    ] {
+    let of_users = routes().into_iter().filter(|route| route.path.contains("{source_uid}"));
+    for route in of_users {
+        let path =
+            route.path.replace("{source_uid}", "alice").replace("{id}", "1").replace("{status}", "ABORTED");
+        let (method, path) = (route.method.as_str(), &path[..]);
         let body = match path.rsplit_once('/').unwrap().1 {
             "priority" => json!({ "priority": true }),
             "alice" if method == "PUT" => json!({ "email": "eve@example.com" }),

@@ -261,6 +261,20 @@ async fn what_is_no_bulk_is_refused_at_once() {
     assert_eq!(results[0]["errors"], json!(["the line must not exceed 64 KiB"]));
 }
 
+#[tokio::test]
+async fn a_line_may_take_the_target_uid_that_the_line_before_leaves() {
+    let api = Api::start().await;
+    api.furnish().await;
+    api.submit("a").await;
+    let close = "/users/a/migrations/close/latest/as/SUCCESS";
+    api.customer("PUT", close, Value::Null).await.expect(200);
+    let moved = json!({ "sourceUid": "a", "phase": "PRE_SYNC", "targetUid": "elsewhere", "force": true });
+    let mut heir = first("b");
+    heir["targetUid"] = json!("new-a");
+    let results = results(&send(&api, "", NDJSON, ndjson([moved, heir])).await);
+    assert_eq!(statuses(&results), ["CREATED", "CREATED"]);
+}
+
 /// The chunks, then an end that never comes, or a fault.
 fn unending(chunks: Vec<String>, broken: bool) -> Body {
     let chunks = stream::iter(chunks).map(|chunk| Ok(Bytes::from(chunk)));

@@ -87,11 +87,8 @@ async fn an_anonymous_caller_can_not_tell_a_route_from_none() {
 async fn another_method_is_answered_with_those_there_are() {
     let api = Api::start().await;
     api.furnish().await;
-    for (method, path, allowed) in [
-        ("DELETE", "/targets", "GET,HEAD,POST"),
-        ("PUT", "/backends", "GET,HEAD"),
-        ("OPTIONS", "/sources", "GET,HEAD,POST"),
-    ] {
+    for (method, path, allowed) in [("DELETE", "/targets", "GET,HEAD,POST"), ("PUT", "/backends", "GET,HEAD")]
+    {
         let answer = api.admin(method, path, Value::Null).await;
         let uri = format!("/dmf/admin/api/v2{path}");
         let text = format!("Method [{method}] not allowed for URI [{uri}]. Allowed methods: [{allowed}]");
@@ -101,6 +98,67 @@ async fn another_method_is_answered_with_those_there_are() {
     let answer = api.customer("GET", "/users/a/migrations/latest/cancel", Value::Null).await;
     assert_eq!(answer.errors(405).len(), 1);
     assert_eq!(answer.headers[header::ALLOW], "POST");
+}
+
+#[tokio::test]
+async fn options_are_the_methods_for_those_who_may_call() {
+    let api = Api::start().await;
+    let answer = api.admin("OPTIONS", "/sources", Value::Null).await;
+    assert_eq!((answer.status.as_u16(), answer.text.as_str()), (204, ""));
+    assert_eq!(answer.headers[header::ALLOW], "GET,HEAD,POST");
+    let call = request("OPTIONS", "/dmf/admin/api/v2/sources").body(Body::empty()).unwrap();
+    api.send(call).await.errors(401);
+}
+
+#[tokio::test]
+async fn an_id_of_a_request_is_short_and_visible() {
+    let api = Api::start().await;
+    let id = async |given: &str| {
+        let call = request("GET", "/dmf/admin/api/v2/sources").header("x-request-id", given);
+        api.send(call.body(Body::empty()).unwrap()).await.headers["x-request-id"].to_str().unwrap().to_owned()
+    };
+    let longest = "x".repeat(64);
+    assert_eq!(id(&longest).await, longest);
+    for given in ["", "a b", &"x".repeat(65)] {
+        assert_eq!(id(given).await.len(), 36, "{given}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_created_says_where_it_is_and_a_key_is_kept_nowhere() {
+    let api = Api::start().await;
+    let host = json!({ "name": "imap b", "maxConnections": 2, "migrationCommand1": { "name": "ignore" } });
+    for (path, body, place) in [
+        ("/sources", json!({ "name": "CustomerX", "apiKey": KEY }), "/sources/CustomerX"),
+        ("/sources/CustomerX/sourcehosts", host, "/sources/CustomerX/sourcehosts/imap%20b"),
+        ("/targets", json!({ "name": "default" }), "/targets/default"),
+    ] {
+        let answer = api.admin("POST", path, body).await;
+        answer.expect(201);
+        assert_eq!(answer.headers[header::LOCATION], format!("/dmf/admin/api/v2{place}"));
+        api.admin("GET", place, Value::Null).await.expect(200);
+        assert_eq!(answer.headers.get(header::CACHE_CONTROL).is_some(), path == "/sources");
+    }
+    let rotated = api.admin("PUT", "/sources/CustomerX", json!({ "apiKey": null })).await;
+    assert_eq!(rotated.headers[header::CACHE_CONTROL], "no-store");
+    let user =
+        json!({ "sourceUid": "migrations", "targetUid": "m", "target": "default", "sourcehost": "imap b" });
+    let key = rotated.json()["apiKey"].as_str().unwrap().to_owned();
+    let call = request("POST", "/dmf/api/v2/users").header(KEY_HEADER, &key);
+    let place = api.send(with_json(call, &user)).await.headers[header::LOCATION].to_str().unwrap().to_owned();
+    let found = api.send(with_json(request("GET", &place).header(KEY_HEADER, &key), &Value::Null)).await;
+    assert_eq!(found.expect(200)["sourceUid"], "migrations");
+    // The database would pass over the blank.
+    for path in ["/sources/CustomerX%20", "/targets/default%20", "/sources/CustomerX/sourcehosts/imap%20b%20"]
+    {
+        api.admin("GET", path, Value::Null).await.errors(404);
+    }
+    for name in [".", ".."] {
+        api.admin("POST", "/targets", json!({ "name": name })).await.errors(400);
+        let call = request("POST", "/dmf/api/v2/users").header(KEY_HEADER, &key);
+        let refused = api.send(with_json(call, &json!({ "sourceUid": name }))).await.errors(400);
+        assert!(refused[0].starts_with("sourceUid: must not be . or .."), "{refused:?}");
+    }
 }
 
 #[tokio::test]

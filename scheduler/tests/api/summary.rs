@@ -81,7 +81,7 @@ async fn it_reads_indexes_alone() {
     api.submit("a").await;
     api.app.store.fill_journal(&source, 20_000).await.unwrap();
     let plans = api.app.store.explain_summary(&source).await.unwrap();
-    for ((index, extra), expected) in plans.iter().zip(["summary", "rate"]) {
+    for ((index, extra), expected) in plans.iter().zip(["summary", "ended"]) {
         assert_eq!(index, expected);
         assert!(extra.contains("Using index"), "{index}: {extra}");
         for costly in ["temporary", "filesort", "Using index condition"] {

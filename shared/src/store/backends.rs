@@ -196,6 +196,10 @@ impl Store {
 
     /// The backend `name` of the target `target`.
     pub async fn backend(&self, target: &str, name: &str) -> Result<Option<Backend>> {
+        // The database would pass over blanks at their ends.
+        if target.ends_with(' ') || name.ends_with(' ') {
+            return Ok(None);
+        }
         let statement = format!("{SELECT} WHERE t.name = ? AND b.name = ?");
         Ok(sqlx::query_as(sqlx::AssertSqlSafe(statement))
             .bind(target)

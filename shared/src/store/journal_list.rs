@@ -54,7 +54,7 @@ impl RecordFilter {
         } else if self.phase.is_some() {
             "phase"
         } else if self.stopped_from.or(self.stopped_until).is_some() {
-            "rate"
+            "ended"
         } else if self.created_from.or(self.created_until).is_some() {
             "created"
         } else {

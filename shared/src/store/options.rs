@@ -1,6 +1,6 @@
 //! From the data source of the configuration to connection options.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use secrecy::ExposeSecret as _;
 use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
@@ -8,7 +8,7 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
 use crate::config::{DataSource, TlsMode};
 
 /// How the store connects.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Options {
     pub(super) connect: MySqlConnectOptions,
     pub(super) database: String,
@@ -18,6 +18,16 @@ pub struct Options {
     pub(super) acquire_timeout: Duration,
     pub(super) idle_timeout: Option<Duration>,
     pub(super) max_lifetime: Option<Duration>,
+}
+
+impl fmt::Debug for Options {
+    /// Without the connection's options, which hold the password and would print it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("database", &self.database)
+            .field("max_connections", &self.max_connections)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Durations of zero mean no limit.

@@ -143,6 +143,10 @@ impl Store {
 
     /// The source host of this name, in any case of letters.
     pub async fn sourcehost_id(&self, source: SourceId, name: &str) -> Result<Option<HostId>> {
+        // The database would pass over blanks at its end.
+        if name.ends_with(' ') {
+            return Ok(None);
+        }
         let id: Option<u32> =
             sqlx::query_scalar("SELECT id FROM sourcehosts WHERE source_id = ? AND name = ?")
                 .bind(source.0)
@@ -176,6 +180,10 @@ impl Store {
 
     /// All source hosts of a Source with their use, by name; with `name`, that one alone.
     pub async fn sourcehosts(&self, source: SourceId, name: Option<&str>) -> Result<Vec<HostView>> {
+        // The database would pass over blanks at its end.
+        if name.is_some_and(|name| name.ends_with(' ')) {
+            return Ok(Vec::new());
+        }
         let statement = format!(
             "SELECT {COLUMNS}, (SELECT COUNT(*) FROM leases l WHERE l.sourcehost_id = h.id) AS in_use
              FROM sourcehosts h WHERE h.source_id = ? AND (? IS NULL OR h.name = ?) ORDER BY h.name"

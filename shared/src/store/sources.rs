@@ -70,6 +70,10 @@ impl Store {
 
     /// The Source of this name, in any case of letters.
     pub async fn source_by_name(&self, name: &str) -> Result<Option<Source>> {
+        // The database would pass over blanks at its end.
+        if name.ends_with(' ') {
+            return Ok(None);
+        }
         Ok(sqlx::query_as("SELECT id, name, paused FROM sources WHERE name = ?")
             .bind(name)
             .fetch_optional(&self.pool)

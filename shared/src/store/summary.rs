@@ -44,13 +44,13 @@ const BY_KIND: &str = "SELECT sourcehost_id, status, phase, COUNT(*) AS migratio
     FROM {journal} FORCE INDEX (summary) GROUP BY sourcehost_id, status, phase
     ORDER BY sourcehost_id, status, phase";
 
-/// An ended migration was never claimed when it was cancelled before: it says nothing of the speed, but
-/// takes one away from those that wait, so it counts.
+/// What was aborted says nothing of the speed.
 const LATELY: &str = "SELECT COUNT(*) AS migrations,
         CAST(COALESCE(SUM(sync_message_count), 0) AS UNSIGNED) AS mails,
         CAST(COALESCE(SUM(moved_size), 0) AS UNSIGNED) AS bytes,
         CAST(COALESCE(TIMESTAMPDIFF(SECOND, MIN(stopped), UTC_TIMESTAMP(3)), 0) AS SIGNED) AS seconds
-    FROM {journal} FORCE INDEX (rate) WHERE stopped >= UTC_TIMESTAMP(3) - INTERVAL 1 HOUR";
+    FROM {journal} FORCE INDEX (ended)
+    WHERE stopped >= UTC_TIMESTAMP(3) - INTERVAL 1 HOUR AND status IN ('SUCCESS', 'FAILURE')";
 
 fn decode(row: &MySqlRow) -> Result<SummaryRow> {
     let (status, phase): (String, String) = (row.try_get("status")?, row.try_get("phase")?);

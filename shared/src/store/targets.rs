@@ -40,6 +40,10 @@ impl Store {
 
     /// The target of this name, in any case of letters.
     pub async fn target_by_name(&self, name: &str) -> Result<Option<Target>> {
+        // The database would pass over blanks at its end.
+        if name.ends_with(' ') {
+            return Ok(None);
+        }
         let row: Option<Row> = sqlx::query_as("SELECT id, name, created FROM targets WHERE name = ?")
             .bind(name)
             .fetch_optional(&self.pool)

@@ -79,6 +79,7 @@ pub fn csv(app: App, source: Source, filter: RecordFilter, before: Option<Journa
     });
     let headers = [
         (header::CONTENT_TYPE, "text/csv; charset=utf-8; header=present"),
+        (header::VARY, "accept"),
         (header::CONTENT_DISPOSITION, "attachment; filename=\"migrations.csv\""),
     ];
     (headers, Body::from_stream(pages)).into_response()
@@ -91,7 +92,7 @@ fn line(found: &store::Record) -> String {
     }
     let cells = COLUMNS.map(|column| match body.get(column) {
         None | Some(Value::Null) => String::new(),
-        Some(Value::String(text)) => text.clone(),
+        Some(Value::String(text)) => csv::harmless(text),
         Some(other) => other.to_string(),
     });
     csv::record(cells.iter().map(String::as_str))

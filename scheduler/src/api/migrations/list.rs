@@ -75,15 +75,24 @@ pub async fn list(
     let records = app.store.records(&source, &filter, before, page.limit).await?;
     let next_cursor = page.next(records.iter().map(|record| record.id.0));
     let migrations = records.iter().map(Record::from).collect();
-    Ok(Json(MigrationPage { migrations, next_cursor }).into_response())
+    Ok(([(header::VARY, "accept")], Json(MigrationPage { migrations, next_cursor })).into_response())
 }
 
 /// Whether the client asks for CSV before it asks for JSON.
 fn wants_csv(headers: &HeaderMap) -> bool {
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    let first = accept.split(',').map(|range| range.split(';').next().unwrap_or_default().trim());
-    first.into_iter().find(|range| ["text/csv", "application/json", "*/*"].contains(range))
-        == Some("text/csv")
+    let first = accept.split(',').filter(|range| !is_refused(range));
+    let first = first.map(|range| range.split(';').next().unwrap_or_default().trim());
+    let mut first = first;
+    first.find(|range| ["text/csv", "application/json", "*/*"].contains(range)) == Some("text/csv")
+}
+
+/// Whether a range says that it is not wanted at all (`q=0`).
+fn is_refused(range: &str) -> bool {
+    let mut parameters = range.split(';').skip(1).filter_map(|parameter| parameter.trim().split_once('='));
+    parameters.any(|(name, value)| {
+        name.trim().eq_ignore_ascii_case("q") && value.trim().parse::<f32>().is_ok_and(|q| q <= 0.0)
+    })
 }
 
 struct Wanted {
@@ -130,6 +139,11 @@ mod tests {
         let wants =
             |accept: &str| wants_csv(&HeaderMap::from_iter([(header::ACCEPT, accept.parse().unwrap())]));
         assert!(wants("text/csv") && wants("text/csv;q=1, */*") && wants("text/html, text/csv"));
+        assert!(
+            !wants("text/csv;q=0")
+                && !wants("text/csv; Q=0.0, */*")
+                && wants("application/json;q=0, text/csv")
+        );
         assert!(!wants("application/json") && !wants("*/*") && !wants("application/json, text/csv"));
         assert!(!wants_csv(&HeaderMap::new()));
     }

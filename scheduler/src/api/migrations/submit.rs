@@ -77,8 +77,7 @@ pub(super) struct Order {
 
 /// Reads the fields of a submit; what is wrong with them is noted in `fields`.
 pub(super) fn read(fields: &mut Fields) -> Order {
-    let source_uid = fields.text("sourceUid");
-    let source_uid = fields.require("sourceUid", source_uid);
+    let source_uid = fields.source_uid();
     let phase = fields.parsed("phase", Kind::OneOf(kind::PHASES), Phase::parse);
     let phase = fields.require("phase", phase);
     let priority = fields.flag("priority").value().unwrap_or(false);

@@ -105,20 +105,24 @@ fn body(
     names: &BTreeMap<HostId, String>,
     now: OffsetDateTime,
 ) -> Summary {
-    let open = rows.iter().filter(|row| !row.status.is_terminal()).map(|row| row.migrations).sum();
+    let open = rows
+        .iter()
+        .filter(|row| !row.status.is_terminal())
+        .map(|row| row.migrations)
+        .fold(0, u64::saturating_add);
     let of_phase = |phase| counts(rows.iter().filter(|row| row.phase == phase));
     let hosts = names.iter().map(|(id, name)| HostSummary {
         name: name.clone(),
         status: counts(rows.iter().filter(|row| row.sourcehost == *id)),
     });
     Summary {
-        migrations: rows.iter().map(|row| row.migrations).sum(),
+        migrations: rows.iter().map(|row| row.migrations).fold(0, u64::saturating_add),
         open,
         status: counts(rows.iter()),
         phase: Phases { pre_sync: of_phase(Phase::PreSync), cutover: of_phase(Phase::Cutover) },
         sourcehosts: hosts.collect(),
-        moved_message_count: rows.iter().map(|row| row.mails).sum(),
-        moved_size: rows.iter().map(|row| row.bytes).sum(),
+        moved_message_count: rows.iter().map(|row| row.mails).fold(0, u64::saturating_add),
+        moved_size: rows.iter().map(|row| row.bytes).fold(0, u64::saturating_add),
         rate: rate(lately),
         eta: eta(open, lately, now).map(time),
     }

@@ -17,6 +17,7 @@ use crate::{
         fields::Fields,
         json::JsonBody,
         openapi::{Answer, Body, Doc, Tag},
+        path::location,
     },
     app::App,
 };
@@ -47,12 +48,11 @@ pub async fn create(
     let source_uid = fields.finish(|| source_uid)?;
     app.store.create_user(&source, &source_uid, &user).await.map_err(super::refused)?;
     let shown = super::show(&app, &source, &source_uid).await.map_err(ApiError::after_change)?;
-    Ok((StatusCode::CREATED, super::location(&super::path_of(&source_uid)), Json(shown)))
+    Ok((StatusCode::CREATED, location(&super::path_of(&source_uid)), Json(shown)))
 }
 
 fn read(fields: &mut Fields) -> (Option<String>, Wanted) {
-    let source_uid = fields.text("sourceUid");
-    let source_uid = fields.require("sourceUid", source_uid);
+    let source_uid = fields.source_uid();
     let wanted = given::read(fields);
     wanted.require_place(fields);
     (source_uid, wanted)

@@ -7,7 +7,6 @@ pub mod list;
 pub mod read;
 pub mod update;
 
-use axum::http::{HeaderMap, HeaderValue, header};
 use dmf_shared::{
     domain::user::ImapcSsl,
     store::{Source, UserError, UserView},
@@ -22,28 +21,16 @@ use super::{
     answer::is_left_out,
     error::{ApiError, Result},
     kind,
+    path::encode,
     record::time,
 };
 use crate::app::App;
 
 /// The path of a user, its uid percent-encoded byte by byte where it has to be.
 pub fn path_of(source_uid: &str) -> String {
-    use std::fmt::Write as _;
-    let mut path = "/dmf/api/v2/users/".to_owned();
-    for byte in source_uid.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~@".contains(&byte) {
-            path.push(char::from(byte));
-        } else {
-            // Writing to a String can't fail.
-            let _ = write!(path, "%{byte:02X}");
-        }
-    }
-    path
-}
-
-/// The `Location` of something that was created.
-pub fn location(path: &str) -> HeaderMap {
-    HeaderMap::from_iter(HeaderValue::from_str(path).ok().map(|path| (header::LOCATION, path)))
+    // As it is, `/users/migrations` is the list of migrations.
+    let segment = if source_uid == "migrations" { "%6Digrations".to_owned() } else { encode(source_uid) };
+    format!("/dmf/api/v2/users/{segment}")
 }
 
 /// The user as it is now; a foreign one is as unknown as any.
@@ -133,6 +120,7 @@ fn refused(error: UserError) -> ApiError {
 mod tests {
     #[test]
     fn paths_are_encoded() {
+        assert_eq!(super::path_of("migrations"), "/dmf/api/v2/users/%6Digrations");
         assert_eq!(super::path_of("a@b.c"), "/dmf/api/v2/users/a@b.c");
         assert_eq!(super::path_of("a/b %ü"), "/dmf/api/v2/users/a%2Fb%20%25%C3%BC");
     }

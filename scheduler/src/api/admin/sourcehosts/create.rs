@@ -1,6 +1,10 @@
 //! `POST /sources/{source}/sourcehosts`
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+};
 use dmf_shared::store::{NewSourcehost, Source};
 
 use super::{super::sources, Shown};
@@ -10,7 +14,7 @@ use crate::{
         fields::Fields,
         json::JsonBody,
         openapi::{Answer, Body, Doc, Tag},
-        path::Path,
+        path::{self, Path, location},
     },
     app::App,
 };
@@ -34,7 +38,7 @@ pub async fn create(
     State(app): State<App>,
     Path(source): Path<String>,
     JsonBody(mut fields): JsonBody,
-) -> Result<(StatusCode, Json<Shown>)> {
+) -> Result<(StatusCode, HeaderMap, Json<Shown>)> {
     let source = sources::find(&app, &source).await?;
     let new = read(&mut fields);
     let mut warnings = fields.take_warnings();
@@ -49,7 +53,9 @@ pub async fn create(
     app.relay.notify_one();
     let shown = super::show(&app, &source, &new.name).await.map_err(ApiError::after_change)?;
     warnings.extend(shared_address(&app, &source, &new.name).await.map_err(ApiError::after_change)?);
-    Ok((StatusCode::CREATED, Json(Shown { warnings, ..shown })))
+    let host = path::encode(&new.name);
+    let place = location(&format!("/dmf/admin/api/v2/sources/{}/sourcehosts/{host}", source.name));
+    Ok((StatusCode::CREATED, place, Json(Shown { warnings, ..shown })))
 }
 
 /// Each Source counts its own connections: a server that stands under two gets the sum of both limits.

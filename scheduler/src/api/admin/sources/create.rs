@@ -1,6 +1,10 @@
 //! `POST /sources`
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
+};
 use dmf_shared::{crypto, domain::ids::SourceName};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
@@ -13,6 +17,7 @@ use crate::{
         json::JsonBody,
         kind::Kind,
         openapi::{Answer, Body, Doc, Tag},
+        path::location,
     },
     app::App,
 };
@@ -44,13 +49,16 @@ pub struct Created {
 pub async fn create(
     State(app): State<App>,
     JsonBody(mut fields): JsonBody,
-) -> Result<(StatusCode, Json<Created>)> {
+) -> Result<(StatusCode, HeaderMap, Json<Created>)> {
     let (name, key) = read(&mut fields);
     let name = fields.finish(|| name)?;
     let key = key.unwrap_or_else(crypto::generate_api_key);
     let key = key.expose_secret();
     let source = app.store.create_source(&name, crypto::hash_api_key(key)).await.map_err(super::conflict)?;
-    Ok((StatusCode::CREATED, Json(Created { name: source.name.to_string(), api_key: key.to_owned() })))
+    let mut headers = location(&format!("/dmf/admin/api/v2/sources/{}", source.name));
+    headers.insert(header::CACHE_CONTROL, super::NO_STORE);
+    let created = Created { name: source.name.to_string(), api_key: key.to_owned() };
+    Ok((StatusCode::CREATED, headers, Json(created)))
 }
 
 fn read(fields: &mut Fields) -> (Option<SourceName>, Option<SecretString>) {

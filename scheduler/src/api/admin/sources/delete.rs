@@ -20,7 +20,7 @@ use crate::{
 /// How long one request waits for migrations to end; below the deadline of requests.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// How long it waits between two looks.
-const PAUSE: Duration = Duration::from_millis(100);
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// What the document says of [`delete`].
 pub const DELETE: Doc = Doc {

@@ -7,6 +7,7 @@ pub mod pause;
 pub mod read;
 pub mod update;
 
+use axum::http::HeaderValue;
 use dmf_shared::store::{self, Source, SourceView};
 use secrecy::SecretString;
 use serde::Serialize;
@@ -21,6 +22,9 @@ use crate::{
     },
     app::App,
 };
+
+/// For answers that hold a key.
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// The Source that a path names; 404 when there is none.
 pub(super) async fn find(app: &App, name: &str) -> Result<Source> {

@@ -1,6 +1,10 @@
 //! `PUT /sources/{source}`
 
-use axum::{Json, extract::State};
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, header},
+};
 use dmf_shared::crypto;
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -39,7 +43,7 @@ pub async fn update(
     State(app): State<App>,
     Path(name): Path<String>,
     JsonBody(mut fields): JsonBody,
-) -> Result<Json<Shown>> {
+) -> Result<(HeaderMap, Json<Shown>)> {
     let source = super::find(&app, &name).await?;
     let (key, rate_limit) = read(&mut fields);
     let key = match key {
@@ -52,7 +56,8 @@ pub async fn update(
     app.store.update_source(source.id, hash, rate_limit).await.map_err(super::conflict)?;
     tracing::info!(source = %source.name, rotated = key.is_some(), ?rate_limit, "source changed");
     let shown = super::show(&app, &name).await.map_err(ApiError::after_change)?;
-    Ok(Json(Shown { api_key: key.map(|key| key.expose_secret().to_owned()), ..shown }))
+    let headers = HeaderMap::from_iter(key.is_some().then_some((header::CACHE_CONTROL, super::NO_STORE)));
+    Ok((headers, Json(Shown { api_key: key.map(|key| key.expose_secret().to_owned()), ..shown })))
 }
 
 fn read(fields: &mut Fields) -> (Given<SecretString>, Given<u32>) {

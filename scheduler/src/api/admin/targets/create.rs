@@ -1,6 +1,10 @@
 //! `POST /targets`
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+};
 
 use super::Shown;
 use crate::{
@@ -9,6 +13,7 @@ use crate::{
         fields::Fields,
         json::JsonBody,
         openapi::{Answer, Body, Doc, Tag},
+        path::{self, location},
     },
     app::App,
 };
@@ -31,7 +36,7 @@ pub const CREATE: Doc = Doc {
 pub async fn create(
     State(app): State<App>,
     JsonBody(mut fields): JsonBody,
-) -> Result<(StatusCode, Json<Shown>)> {
+) -> Result<(StatusCode, HeaderMap, Json<Shown>)> {
     let name = read(&mut fields);
     let name = fields.finish(|| name)?;
     let target = app.store.create_target(&name).await.map_err(|error| {
@@ -41,7 +46,8 @@ pub async fn create(
             error.into()
         }
     })?;
-    Ok((StatusCode::CREATED, Json(Shown::from(&target))))
+    let place = location(&format!("/dmf/admin/api/v2/targets/{}", path::encode(&target.name)));
+    Ok((StatusCode::CREATED, place, Json(Shown::from(&target))))
 }
 
 fn read(fields: &mut Fields) -> Option<String> {

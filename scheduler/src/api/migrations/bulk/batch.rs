@@ -38,6 +38,8 @@ pub(super) struct Batch {
     bytes: usize,
     users: HashSet<String>,
     target_uids: HashSet<String>,
+    /// Its last line may free a target uid that the next one takes.
+    closed: bool,
 }
 
 /// What became of the lines of a bulk.
@@ -61,7 +63,7 @@ impl Batch {
 
     /// Takes a line, or gives it back when it belongs into the next batch.
     pub(super) fn push(&mut self, entry: Entry) -> Result<(), Box<Entry>> {
-        let full = self.entries.len() >= LINES || self.bytes + entry.bytes > BYTES;
+        let full = self.closed || self.entries.len() >= LINES || self.bytes + entry.bytes > BYTES;
         if full && !self.entries.is_empty() {
             return Err(Box::new(entry));
         }
@@ -75,6 +77,7 @@ impl Batch {
                 return Err(Box::new(entry));
             }
             self.users.insert(submission.source_uid.clone());
+            self.closed = submission.force && (fields.target.is_some() || fields.target_uid.is_some());
             self.target_uids.extend(uid);
         }
         self.bytes += entry.bytes;
