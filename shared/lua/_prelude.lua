@@ -14,6 +14,7 @@
 --   again               set     proposals whose jobs were pushed as ready meanwhile: dropped, they are ready
 --   delayed:<t>         zset    '<p>:<h>:<member>' -> time at which it becomes ready (ms)
 --   seq, pass           string  counters
+--   replicas            string  set once Redis was seen to have replicas
 --   lead:<duty>         string  who has a duty, expires when that dies
 -- Channels: wake:<t> when a host enters a ring of t or t has a new earliest delay; wake after a rebuild.
 -- A member is '<source id>:<journal id>'.

@@ -1,4 +1,6 @@
+use std::ffi::OsString;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -27,6 +29,7 @@ pub struct Redis {
     pub(crate) port: Port,
     data: PathBuf,
     persistence: Persistence,
+    home: Arc<Home>,
 }
 
 /// What a Redis server had on its disk at a moment. Lies beside the server's data until the lab goes.
@@ -35,7 +38,22 @@ pub struct DiskCopy(PathBuf);
 
 impl Redis {
     pub(crate) async fn launch(home: Arc<Home>, persistence: Persistence) -> Result<Self> {
-        let dir = home.path().join("redis");
+        Self::launch_as("redis", home, persistence, None).await
+    }
+
+    /// Starts a replica of whatever is at this address: of this server itself, or of a proxy before it. Not more
+    /// than one for each server.
+    pub async fn start_replica(&self, of: SocketAddr) -> Result<Self> {
+        Self::launch_as("redis-replica", Arc::clone(&self.home), Persistence::None, Some(of)).await
+    }
+
+    async fn launch_as(
+        name: &str,
+        home: Arc<Home>,
+        persistence: Persistence,
+        master: Option<SocketAddr>,
+    ) -> Result<Self> {
+        let dir = home.path().join(name);
         let data = dir.join("data");
         fs::create_dir_all(&data).doing(|| format!("create {}", data.display()))?;
         let program = programs::REDIS_SERVER.locate()?;
@@ -52,10 +70,15 @@ impl Redis {
                 ["--maxmemory-policy", "noeviction"],
                 ["--daemonize", "no"],
             ];
+            let mut args: Vec<OsString> = settings.as_flattened().iter().map(Into::into).collect();
+            if let Some(master) = master {
+                let place = format!("{} {}", master.ip(), master.port());
+                args.extend(["--replicaof".into(), place.into()]);
+            }
             Ok(Recipe {
-                name: "redis".into(),
+                name: name.into(),
                 program: program.clone(),
-                args: settings.as_flattened().iter().map(Into::into).collect(),
+                args,
                 run_as: None,
                 log: dir.join("server.log"),
                 scratch: None,
@@ -63,7 +86,7 @@ impl Redis {
             })
         })
         .await?;
-        Ok(Self { server, port, data, persistence })
+        Ok(Self { server, port, data, persistence, home })
     }
 
     /// Copies what a start would load: the append-only file as it is, or what the last `SAVE` wrote. Done while

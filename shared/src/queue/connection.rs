@@ -1,4 +1,5 @@
-//! The connection: one for commands and for wake-ups (RESP3), made anew for ever when it is lost.
+//! The connections, made anew for ever when they are lost: one for commands and for wake-ups (RESP3), one for
+//! heartbeats.
 
 use std::{
     fmt,
@@ -14,16 +15,17 @@ use redis::{
 use secrecy::ExposeSecret as _;
 use tokio::sync::Notify;
 
-use super::{Control, ControlSender, Error, Options, Result};
+use super::{Control, ControlSender, Error, Options, Result, replicas::Replicated};
 use crate::domain::ids::{BackendId, TargetId};
 
-/// Redis behind one connection. Cheap to clone.
+/// Redis. Cheap to clone.
 #[derive(Clone)]
 pub struct Queue {
     connection: ConnectionManager,
     prefix: Arc<str>,
     deadline: Duration,
     listeners: Listeners,
+    pub(super) replicated: Replicated,
 }
 
 /// Who wants to hear of messages.
@@ -52,18 +54,22 @@ impl Queue {
         let client = Client::open(info).map_err(Error::Settings)?;
         let listeners = Listeners::default();
         let heard = listeners.clone();
-        let config = ConnectionManagerConfig::new()
-            .set_response_timeout(Some(options.deadline))
-            .set_connection_timeout(Some(Duration::from_secs(2)))
-            .set_number_of_retries(usize::MAX)
-            .set_max_delay(Duration::from_secs(2))
+        let config = settings(options)
             .set_push_sender(move |push: PushInfo| {
                 hear(&heard, &push);
                 Ok::<(), redis::aio::SendError>(())
             })
             .set_automatic_resubscription();
-        let connection = ConnectionManager::new_lazy_with_config(client, config).map_err(Error::Settings)?;
-        Ok(Self { connection, prefix: options.prefix.as_str().into(), deadline: options.deadline, listeners })
+        let connect = |config| ConnectionManager::new_lazy_with_config(client.clone(), config);
+        let connection = connect(config).map_err(Error::Settings)?;
+        let own = connect(settings(options)).map_err(Error::Settings)?;
+        Ok(Self {
+            connection,
+            prefix: options.prefix.as_str().into(),
+            deadline: options.deadline,
+            listeners,
+            replicated: Replicated::new(own, options.replicas),
+        })
     }
 
     pub(super) fn prefix(&self) -> &str {
@@ -143,6 +149,14 @@ pub struct Server {
     pub eviction_policy: String,
     /// Random, new at every start of Redis.
     pub run_id: String,
+}
+
+fn settings(options: &Options) -> ConnectionManagerConfig {
+    ConnectionManagerConfig::new()
+        .set_response_timeout(Some(options.deadline))
+        .set_connection_timeout(Some(Duration::from_secs(2)))
+        .set_number_of_retries(usize::MAX)
+        .set_max_delay(Duration::from_secs(2))
 }
 
 /// A peer that vanished without a word is found out within seconds, also by a connection that only listens.

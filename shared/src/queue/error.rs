@@ -14,6 +14,9 @@ pub enum Error {
     /// No answer within the deadline; the call may have been carried out.
     #[error("the queue did not answer in time")]
     TimedOut,
+    /// Redis did as told, but no replica has heard of it: it may have been split off from them.
+    #[error("no replica of the queue's server has heard of the call")]
+    Unreplicated,
     /// Redis has lost the queues, or they are being rebuilt.
     #[error("the queue has to be rebuilt first")]
     Rebuild,

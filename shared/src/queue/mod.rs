@@ -15,6 +15,7 @@ mod options;
 mod producer;
 mod propose;
 mod rebuild;
+mod replicas;
 mod scripts;
 mod settle;
 
@@ -25,7 +26,7 @@ pub use connection::{Queue, Server};
 pub use control::{Control, ControlSender};
 pub use error::{Error, Result};
 pub use observe::{HeldSlot, Life};
-pub use options::Options;
+pub use options::{Options, Replicas};
 pub use producer::{Host, Job, JobState, Producer};
 pub use propose::{Proposal, Proposals, Ticket};
 pub use rebuild::Rebuild;

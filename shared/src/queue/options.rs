@@ -7,6 +7,18 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::config::Reader;
 
+/// What heartbeats ask of the replicas of Redis: a master that was split off from the others must not keep a
+/// lease alive that those know nothing of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replicas {
+    /// One replica must have heard a heartbeat, once Redis was seen to have any.
+    Auto,
+    /// There are none, or they don't matter.
+    None,
+    /// One replica must have heard every heartbeat.
+    Required,
+}
+
 /// How the queue connects.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -16,10 +28,12 @@ pub struct Options {
     pub prefix: String,
     /// How long a call may take, waiting for a new connection included.
     pub deadline: Duration,
+    /// Whether heartbeats count without a replica.
+    pub replicas: Replicas,
 }
 
 impl Options {
-    /// Reads `redis.url`, `redis.prefix` and `redis.timeout`.
+    /// Reads `redis.url`, `redis.prefix`, `redis.timeout` and `redis.replicas`.
     pub fn read(reader: &mut Reader<'_>) -> Self {
         let url = reader.secret("redis.url").unwrap_or_else(|| "redis://127.0.0.1:6379".into());
         if url.expose_secret().into_connection_info().is_err() {
@@ -34,6 +48,12 @@ impl Options {
             );
         }
         let allowed = Duration::from_millis(100)..=Duration::from_mins(1);
-        Self { url, prefix, deadline: reader.duration("redis.timeout", Duration::from_secs(10), allowed) }
+        let choices = [("auto", Replicas::Auto), ("none", Replicas::None), ("required", Replicas::Required)];
+        Self {
+            url,
+            prefix,
+            deadline: reader.duration("redis.timeout", Duration::from_secs(10), allowed),
+            replicas: reader.choice("redis.replicas", &choices, Replicas::Auto),
+        }
     }
 }

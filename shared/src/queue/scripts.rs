@@ -31,6 +31,10 @@ scripts! {
     TAKE_LEAD = "take_lead",
 }
 
+/// The heartbeat as text, for a connection on which it must not be missing.
+pub(super) const HEARTBEAT_TEXT: &str =
+    concat!(include_str!("../../lua/_prelude.lua"), include_str!("../../lua/heartbeat_jobs.lua"),);
+
 #[allow(clippy::disallowed_methods, reason = "this module is where Lua lives")]
 fn script(text: &str) -> Script {
     Script::new(text)

@@ -53,6 +53,7 @@ pub fn queue(lab: &Lab) -> Queue {
         url: lab.redis().url().into(),
         prefix: "{dmf}:".to_owned(),
         deadline: Duration::from_secs(5),
+        replicas: queue::Replicas::Auto,
     };
     Queue::connect_lazily(&options).unwrap()
 }

@@ -10,7 +10,7 @@ const PREFIX: &str = "{dmf}:";
 /// Longest time for one command.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Keys that stay when nothing waits and nothing runs.
-const LASTING: [&str; 5] = ["gen", "hosts", "seq", "pass", "lead:"];
+const LASTING: [&str; 6] = ["gen", "hosts", "seq", "pass", "lead:", "replicas"];
 
 /// Redis of a fleet, read and written by the way of nobody else.
 #[derive(Debug, Clone)]

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result, ensure};
 use dmf_e2e::faults::Keys;
 use dmf_e2e::{Fleet, LeaseSecs};
-use dmf_lab::{Folders, Persistence, Seed};
+use dmf_lab::{Folders, Persistence, Proxy, Seed};
 
-use crate::field::{Field, MORE_THAN_STEADY_SILENCE, PASSWORD, on_field_timed};
+use crate::field::{Field, MORE_THAN_SILENCE, MORE_THAN_STEADY_SILENCE, PASSWORD, on_field, on_field_timed};
 
 fn fleet() -> dmf_e2e::Builder {
     Fleet::builder().schedulers(2).workers(2)
@@ -202,6 +202,61 @@ async fn a_rebuild_forgets_nobody_who_is_submitted_meanwhile() -> Result<()> {
             field.expect_undisturbed(user).await?;
         }
         Ok(())
+    })
+    .await
+}
+
+/// Gives Redis a replica behind a proxy, and waits until it follows.
+async fn with_replica(field: &Field<'_>) -> Result<(Proxy, dmf_lab::Redis)> {
+    let redis = field.fleet.lab().redis();
+    let line = Proxy::start(redis.addr()).await?;
+    let replica = redis.start_replica(line.addr()).await?;
+    field
+        .wait_until("the replica does not follow", async || {
+            let info: String = field.keys.command(&["INFO", "replication"]).await?;
+            ensure!(info.contains("state=online"), "{info}");
+            Ok(())
+        })
+        .await?;
+    Ok((line, replica))
+}
+
+#[tokio::test]
+async fn a_redis_whose_replica_hears_nothing_keeps_no_child_alive() -> Result<()> {
+    on_field(Fleet::builder().schedulers(2), 1, async |field| {
+        let (line, _replica) = with_replica(field).await?;
+        let truths = field.submit_stalled(&["one"]).await?;
+        field.wait_for_log(field.worker(1), "has replicas").await?;
+        let child = field.child_of("one").await?;
+        line.stall(true);
+        let mariadb = &field.fleet.links(field.worker(1)).mariadb;
+        mariadb.cut().await?;
+        field
+            .wait_until("a Redis that may be split off keeps a child alive", async || {
+                ensure!(!child.child.lives(), "{child:?}");
+                Ok(())
+            })
+            .await?;
+        mariadb.heal().await?;
+        line.stall(false);
+        field.expect_success(&truths).await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_redis_whose_replica_hears_everything_keeps_a_child_alive() -> Result<()> {
+    on_field(Fleet::builder().schedulers(2), 1, async |field| {
+        let (_line, _replica) = with_replica(field).await?;
+        let truths = field.submit_stalled(&["one"]).await?;
+        let member = field.books.lease("one").await?.context("no lease")?.member();
+        field.wait_for_log(field.worker(1), "has replicas").await?;
+        let mariadb = &field.fleet.links(field.worker(1)).mariadb;
+        mariadb.cut().await?;
+        field.wait_for_beats_in_redis(&member, MORE_THAN_SILENCE).await?;
+        mariadb.heal().await?;
+        field.expect_success(&truths).await?;
+        field.expect_undisturbed("one").await
     })
     .await
 }
