@@ -8,7 +8,7 @@ use dmf_scheduler::{
     api::limits::RateLimits,
     app::{self, App},
     health, reaper, reconciler, relay, rotate,
-    schema::Schema,
+    schema::{self, Schema},
     settings::Settings,
 };
 use dmf_shared::{
@@ -143,6 +143,7 @@ fn start_duties(
     lifecycle.spawn("relay", relay::run(store.clone(), queue.clone(), wake.clone(), stop()));
     lifecycle.spawn("reaper", reaper::run(store.clone(), queue.clone(), reaper, wake, stop()));
     lifecycle.spawn("reconciler", reconciler::run(store.clone(), queue.clone(), stop()));
+    lifecycle.spawn("tables of Sources", schema::keep_up(store.clone(), stop()));
 }
 
 /// Seals all users' passwords with the first key; what it does is told on standard error.

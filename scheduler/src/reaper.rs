@@ -181,11 +181,17 @@ async fn reap_all(store: &Store, silent: &[LeaseBeat], max_losses: u32, relay: &
 
 async fn reap(store: &Store, source: &Source, lease: &LeaseBeat, max_losses: u32) {
     let job = format!("{}/{}", source.name, lease.job.journal);
+    let count =
+        |became: &'static str| metrics::counter!("dmf.leases.reaped", "became" => became).increment(1);
     match tokio::time::timeout(REAP_LIMIT, store.reap(source, lease, max_losses)).await {
         Ok(Ok(Reaped::Done(status))) => {
+            count(status.as_str());
             tracing::warn!(job, status = status.as_str(), backend = %lease.backend, "reaped a lost lease");
         }
-        Ok(Ok(Reaped::LeaseOnly)) => tracing::warn!(job, "reaped the lease of a record that was closed"),
+        Ok(Ok(Reaped::LeaseOnly)) => {
+            count("CLOSED");
+            tracing::warn!(job, "reaped the lease of a record that was closed");
+        }
         Ok(Ok(Reaped::Nothing)) => {}
         Ok(Err(error)) => {
             tracing::warn!(job, error = &error as &dyn std::error::Error, "a lost lease can't be reaped yet");

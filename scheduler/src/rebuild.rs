@@ -5,7 +5,7 @@ use std::time::Instant;
 use dmf_shared::{
     domain::ids::JournalId,
     queue::{Queue, Rebuild},
-    store::{Source, Store},
+    store::{JobRow, Source, Store},
 };
 
 use crate::{
@@ -43,6 +43,7 @@ pub async fn run(store: &Store, queue: &Queue) -> Result<bool, Error> {
     };
     rebuild.finish().await?;
     let seconds = started.elapsed().as_secs_f64();
+    metrics::histogram!("dmf.rebuild.duration").record(seconds);
     let Loaded { running, waiting } = loaded;
     tracing::info!(running, waiting, seconds, "the queue is rebuilt");
     Ok(true)
@@ -59,25 +60,22 @@ async fn load(store: &Store, rebuild: &Rebuild) -> Result<Loaded, Error> {
     });
     let mut loaded = Loaded { running: running.await?, waiting: 0 };
     for source in in_time::<_, Error>(async { Ok(store.sources().await?) }).await? {
-        let mut after = JournalId(0);
-        while let Some((last, rows)) = in_time(load_page(store, rebuild, &source, after)).await? {
-            after = last;
-            loaded.waiting += rows;
+        let mut page = in_time(read_page(store, &source, JournalId(0))).await?;
+        while let Some(last) = page.last() {
+            // The next page is read while this one is loaded.
+            let after = last.job.journal;
+            let jobs: Vec<_> = page.iter().filter_map(relay::job).collect();
+            let push = async { Ok::<_, Error>(rebuild.load_jobs(&jobs).await?) };
+            let (next, ()) =
+                in_time(async { tokio::try_join!(read_page(store, &source, after), push) }).await?;
+            loaded.waiting += page.len();
+            page = next;
         }
     }
     Ok(loaded)
 }
 
-/// Loads the waiting rows after `after`; gives the last one and how many there were, `None` after the end.
-async fn load_page(
-    store: &Store,
-    rebuild: &Rebuild,
-    source: &Source,
-    after: JournalId,
-) -> Result<Option<(JournalId, usize)>, Error> {
-    let page = store.waiting_jobs(source, after, PAGE).await?;
-    let Some(last) = page.last() else { return Ok(None) };
-    let jobs: Vec<_> = page.iter().filter_map(relay::job).collect();
-    rebuild.load_jobs(&jobs).await?;
-    Ok(Some((last.job.journal, page.len())))
+/// The waiting rows after `after`, as many as make a page.
+async fn read_page(store: &Store, source: &Source, after: JournalId) -> Result<Vec<JobRow>, Error> {
+    Ok(store.waiting_jobs(source, after, PAGE).await?)
 }

@@ -69,6 +69,21 @@ pub struct Drift {
     pub gone_hosts: u64,
 }
 
+impl Drift {
+    /// Counts what was repaired since `before`.
+    fn count(self, before: Self) {
+        for (kind, now, then) in [
+            ("forgotten", self.forgotten, before.forgotten),
+            ("missing-slot", self.missing_slots, before.missing_slots),
+            ("leaked-slot", self.leaked_slots, before.leaked_slots),
+            ("stuck-proposal", self.stuck_proposals, before.stuck_proposals),
+            ("gone-host", self.gone_hosts, before.gone_hosts),
+        ] {
+            metrics::counter!("dmf.drift", "kind" => kind).increment(now - then);
+        }
+    }
+}
+
 /// Where the slices have come to: the last row that was looked at.
 #[derive(Debug, Clone, Copy)]
 struct Cursor {
@@ -128,8 +143,18 @@ impl Reconciler {
         self.drift
     }
 
-    /// What is to be done every [`TICK`], if this scheduler has the lead.
-    async fn tick(&mut self) -> Result<(), Error> {
+    /// What is to be done every two seconds, if this scheduler has the lead.
+    pub async fn tick(&mut self) -> Result<(), Error> {
+        let before = self.drift;
+        let done = self.repair().await;
+        if self.drift != before {
+            self.drift.count(before);
+            tracing::warn!(drift = ?self.drift, "the queue had drifted and was repaired");
+        }
+        done
+    }
+
+    async fn repair(&mut self) -> Result<(), Error> {
         if !self.queue.take_lead("reconciler", &self.token, LEAD).await? {
             // What this one saw is old when it leads again.
             self.begin_again();
@@ -140,7 +165,6 @@ impl Reconciler {
             // It came back with what it had some time ago, or with nothing.
             self.begin_again();
         }
-        let before = self.drift;
         if self.hosts_at.is_none_or(|last| last.elapsed() >= HOSTS_EVERY) {
             self.look_at_hosts().await?;
             let deleted = in_time::<_, Error>(async { Ok(self.store.finish_deletions().await?) }).await?;
@@ -150,11 +174,7 @@ impl Reconciler {
             self.hosts_at = Some(Instant::now());
         }
         self.promote().await?;
-        self.push_slice().await?;
-        if self.drift != before {
-            tracing::warn!(drift = ?self.drift, "the queue had drifted and was repaired");
-        }
-        Ok(())
+        self.push_slice().await
     }
 
     fn begin_again(&mut self) {

@@ -109,7 +109,7 @@ fn controls(batch: &Batch) -> Vec<(BackendId, Control)> {
 pub async fn run(store: Store, queue: Queue, wake: Arc<Notify>, stop: CancellationToken) {
     let mut backoff = Duration::ZERO;
     while !stop.is_cancelled() {
-        let pause = match relay_all(&store, &queue).await {
+        let pause = match relay_round(&store, &queue).await {
             Ok(()) => {
                 backoff = Duration::ZERO;
                 POLL
@@ -136,6 +136,13 @@ fn failed(error: &Error, backoff: &mut Duration) -> Duration {
     *backoff + Duration::from_millis(fastrand::u64(0..250))
 }
 
+/// Shows how late the relay is, and catches up.
+async fn relay_round(store: &Store, queue: &Queue) -> Result<(), Error> {
+    let lag = in_time::<_, Error>(async { Ok(store.outbox_age().await?) }).await?;
+    metrics::gauge!("dmf.relay.lag").set(lag.as_secs_f64());
+    relay_all(store, queue).await
+}
+
 /// Relays everything that is in the outbox now, in batches.
 pub async fn relay_all(store: &Store, queue: &Queue) -> Result<(), Error> {
     while in_time(relay_batch(store, queue)).await? == BATCH as usize {}
@@ -158,5 +165,6 @@ async fn relay_batch(store: &Store, queue: &Queue) -> Result<usize, Error> {
     Producer::new(queue.clone()).push_all(stream::iter(tasks)).await?;
     let relayed = batch.len();
     batch.done().await?;
+    metrics::counter!("dmf.relay.relayed").increment(relayed as u64);
     Ok(relayed)
 }

@@ -19,6 +19,9 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// Longest time of all steps together: a new key over many large tables needs minutes.
 const MIGRATION_LIMIT: Duration = Duration::from_hours(1);
 
+/// Time between two looks for Sources whose tables are of an older version.
+const KEEP_UP_EVERY: Duration = Duration::from_mins(1);
+
 /// Whether the schema is up to date. Clones say the same.
 #[derive(Debug, Clone, Default)]
 pub struct Schema(Arc<AtomicBool>);
@@ -71,6 +74,23 @@ impl Schema {
             if stop.run_until_cancelled(sleep(PAUSE)).await.is_none() {
                 return Ok(false);
             }
+        }
+    }
+}
+
+/// Until `stop`, brings those Sources up to date that a scheduler of an older version creates while this one
+/// runs: during a rolling upgrade both do.
+pub async fn keep_up(store: Store, stop: CancellationToken) {
+    while stop.run_until_cancelled(sleep(KEEP_UP_EVERY)).await.is_some() {
+        match timeout(MIGRATION_LIMIT, store.migrate_sources()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the tables of a Source are not up to date yet"
+                );
+            }
+            Err(_) => tracing::warn!("the tables of a Source could not be brought up to date in time"),
         }
     }
 }

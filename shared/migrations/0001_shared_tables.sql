@@ -123,7 +123,9 @@ CREATE TABLE IF NOT EXISTS outbox (
     -- 0 unless it is a migration.
     source_id INT UNSIGNED NOT NULL,
     -- Id of the journal row, the source host or the backend.
-    ref_id    BIGINT UNSIGNED NOT NULL
+    ref_id    BIGINT UNSIGNED NOT NULL,
+    -- For people, who want to know how late the relay is.
+    added     DATETIME(3) NOT NULL DEFAULT (UTC_TIMESTAMP(3))
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4;
 
 -- Users whose migration failed for a reason that speaks against their source host, since its last success:

@@ -505,3 +505,99 @@ async fn a_target_that_is_gone_refuses_one_line_of_a_batch() {
     let answers = scene.store.submit_batch(&scene.source, &[lost, kept], false).await.unwrap();
     assert!(matches!(answers[..], [Err(SubmitError::Gone("target")), Ok(Some(_))]), "{answers:?}");
 }
+
+#[tokio::test]
+async fn a_connection_that_does_not_get_over_a_cut_off_call_is_replaced() {
+    let lab = lab().await;
+    let scene = scene(&lab, 1).await;
+    let mut other = MySqlConnection::connect(&lab.mariadb().url("migration")).await.unwrap();
+    sqlx::raw_sql("LOCK TABLES sources WRITE").execute(&mut other).await.unwrap();
+    let one = dmf_shared::store::Store::connect_lazily(&options(&lab, 1));
+    let cut = tokio::time::timeout(std::time::Duration::from_millis(100), one.sources()).await;
+    assert!(cut.is_err(), "{cut:?}");
+    // The only connection waits for the table still, longer than a caller waits for one.
+    one.version().await.unwrap();
+    sqlx::raw_sql("UNLOCK TABLES").execute(&mut other).await.unwrap();
+    assert_eq!(one.sources().await.unwrap().len(), 1);
+    assert_eq!(scene.store.sources().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn states_of_the_server_that_pass_throw_no_result_away() {
+    let lab = lab().await;
+    let scene = scene(&lab, 1).await;
+    let job = submit(&scene, "alice").await;
+    claim(&scene, &[job]).await;
+    let mut other = MySqlConnection::connect(&lab.mariadb().url("migration")).await.unwrap();
+    for number in [1021, 1114, 1030, 1041, 1135, 1180, 1969, 1129] {
+        let trigger = format!(
+            "CREATE OR REPLACE TRIGGER full BEFORE UPDATE ON journalCustomerX FOR EACH ROW
+             SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = {number}"
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(trigger)).execute(&mut other).await.unwrap();
+        let error = scene.store.finish(&scene.source, job, Epoch(1), &success()).await.unwrap_err();
+        assert!(error.is_transient(), "{number}: {error:?}");
+    }
+    let refused = "CREATE OR REPLACE TRIGGER full BEFORE UPDATE ON journalCustomerX FOR EACH ROW
+         SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = 1406";
+    sqlx::raw_sql(refused).execute(&mut other).await.unwrap();
+    let error = scene.store.finish(&scene.source, job, Epoch(1), &success()).await.unwrap_err();
+    assert!(!error.may_pass(), "{error:?}");
+    sqlx::raw_sql("DROP TRIGGER full").execute(&mut other).await.unwrap();
+    let finished = scene.store.finish(&scene.source, job, Epoch(1), &success()).await.unwrap();
+    assert_eq!(finished, Finished::Recorded);
+}
+
+#[tokio::test]
+async fn a_login_that_is_refused_may_pass_for_who_was_let_in_before() {
+    let lab = lab().await;
+    let scene = scene(&lab, 1).await;
+    let mut other = MySqlConnection::connect(&lab.mariadb().url("migration")).await.unwrap();
+    let lock = "ALTER USER 'dmf'@'127.0.0.1' IDENTIFIED BY 'another'";
+    sqlx::raw_sql(lock).execute(&mut other).await.unwrap();
+    let late = dmf_shared::store::Store::connect_lazily(&options(&lab, 1));
+    let error = late.sources().await.unwrap_err();
+    assert!(error.may_pass() && !error.is_transient(), "{error:?}");
+    scene.store.sources().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_lease_of_a_deleted_backend_is_known_with_the_target_of_its_row() {
+    let lab = lab().await;
+    let scene = scene(&lab, 2).await;
+    let (job, other_job) = (submit(&scene, "alice").await, submit(&scene, "bob").await);
+    claim(&scene, &[job]).await;
+    let mut other = MySqlConnection::connect(&lab.mariadb().url("migration")).await.unwrap();
+    sqlx::raw_sql("DELETE FROM backends").execute(&mut other).await.unwrap();
+    let second = register(&scene.store, "worker-2").await;
+    let request = ClaimRequest { job: other_job, host: scene.host };
+    scene.store.claim(&second, &[request]).await.unwrap();
+    let leases = scene.store.all_leases().await.unwrap();
+    let known: BTreeSet<_> = leases.iter().map(|lease| (lease.job, lease.host, lease.target)).collect();
+    assert_eq!(known, [job, other_job].map(|job| (job, scene.host, scene.target)).into());
+    let beats = scene.store.lease_beats().await.unwrap();
+    assert!(beat_of(&beats, job).deadline.is_zero());
+    assert_eq!(beat_of(&beats, other_job).deadline, std::time::Duration::from_secs(45));
+}
+
+#[tokio::test]
+async fn another_life_of_the_server_is_told() {
+    let lab = lab().await;
+    let scene = scene(&lab, 1).await;
+    let (first, _) = scene.store.watch_leases().await.unwrap();
+    // Its start is told in whole seconds, and the same in each of them.
+    let later = dmf_lab::poll_until("some seconds later", support::PATIENCE, async || {
+        let mut other = MySqlConnection::connect(&lab.mariadb().url("")).await.map_err(|e| e.to_string())?;
+        let up = "SELECT 1 FROM information_schema.GLOBAL_STATUS
+                  WHERE VARIABLE_NAME = 'UPTIME' AND CAST(VARIABLE_VALUE AS SIGNED) >= 3";
+        let up = sqlx::raw_sql(up).fetch_optional(&mut other).await.map_err(|e| e.to_string())?;
+        up.map(|_| ()).ok_or_else(|| "not yet".to_owned())
+    });
+    later.await.unwrap();
+    assert_eq!(scene.store.watch_leases().await.unwrap().0, first);
+    lab.mariadb().restart().await.unwrap();
+    let restarted = dmf_lab::poll_until("the server answers", support::PATIENCE, async || {
+        scene.store.watch_leases().await
+    });
+    assert_ne!(restarted.await.unwrap().0, first);
+}

@@ -12,7 +12,7 @@ use apalis_core::{
     task::Task,
     worker::context::WorkerContext,
 };
-use futures::{FutureExt as _, Sink};
+use futures::{FutureExt as _, Sink, StreamExt as _, TryStreamExt as _, future, stream};
 use tower::layer::util::Identity;
 
 use super::{
@@ -79,29 +79,36 @@ pub(super) async fn set_hosts(queue: &Queue, token: &str, hosts: &[Host]) -> Res
     Ok(())
 }
 
-/// Gives how many of them were not known to wait.
+/// How many calls are on their way at a time: Redis works on one while the next one is written.
+const AT_ONCE: usize = 2;
+
+/// Gives how many of them were not known to wait. They come to wait in the order in which they are given.
 pub(super) async fn push_jobs(queue: &Queue, token: &str, jobs: &[Job]) -> Result<u64> {
-    let mut added = 0;
-    for jobs in jobs.chunks(BATCH) {
-        let mut call = Call::new(&PUSH_JOBS, queue);
-        call.arg(token);
-        for job in jobs {
-            let (state, wait) = match job.state {
-                JobState::Ready { after } => ("ready", after),
-                JobState::Running => ("running", Duration::ZERO),
-                JobState::Ended => ("ended", Duration::ZERO),
-            };
-            call.arg(job.job.to_string())
-                .arg(state)
-                .arg(job.epoch.0)
-                .arg(job.target.0)
-                .arg(u8::from(job.priority))
-                .arg(job.host.0)
-                .arg(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
-        }
-        added += read::<u64>(Some(call.run(queue).await?))?;
+    let calls: Vec<_> = jobs.chunks(BATCH).map(|jobs| push_call(queue, token, jobs)).collect();
+    let answers = stream::iter(calls)
+        .map(|call| async move { read::<u64>(Some(call.run(queue).await?)) })
+        .buffered(AT_ONCE);
+    answers.try_fold(0, |sum, added| future::ready(Ok(sum + added))).await
+}
+
+fn push_call(queue: &Queue, token: &str, jobs: &[Job]) -> Call {
+    let mut call = Call::new(&PUSH_JOBS, queue);
+    call.arg(token);
+    for job in jobs {
+        let (state, wait) = match job.state {
+            JobState::Ready { after } => ("ready", after),
+            JobState::Running => ("running", Duration::ZERO),
+            JobState::Ended => ("ended", Duration::ZERO),
+        };
+        call.arg(job.job.to_string())
+            .arg(state)
+            .arg(job.epoch.0)
+            .arg(job.target.0)
+            .arg(u8::from(job.priority))
+            .arg(job.host.0)
+            .arg(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
     }
-    Ok(added)
+    call
 }
 
 impl Queue {

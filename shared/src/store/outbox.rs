@@ -1,6 +1,9 @@
 //! The outbox: which ids the queue has to look at again, written with the change itself.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use sqlx::{MySqlConnection, MySqlTransaction};
 
@@ -135,6 +138,17 @@ pub(super) async fn add_host(connection: &mut MySqlConnection, host: HostId) -> 
 }
 
 impl Store {
+    /// How long ago the oldest entry was written that no relay has carried yet, by the database's clock; zero
+    /// when there is none. For people only.
+    pub async fn outbox_age(&self) -> Result<Duration> {
+        let age: Option<i64> = sqlx::query_scalar(
+            "SELECT TIMESTAMPDIFF(MICROSECOND, added, UTC_TIMESTAMP(3)) FROM outbox ORDER BY id LIMIT 1",
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(Duration::from_micros(age.unwrap_or(0).max(0).unsigned_abs()))
+    }
+
     /// Locks at most `max` entries that no other relay holds and reads the rows that they name, as
     /// they are now: one query for the entries, one for the hosts, one for each Source among them.
     pub async fn next_outbox_batch(&self, max: u32) -> Result<Batch> {

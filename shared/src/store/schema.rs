@@ -1,8 +1,9 @@
 //! The schema: the database itself, the shared tables, and the tables of each Source.
 
 use sqlx::{
-    ConnectOptions as _, Connection as _, MySqlConnection,
+    ConnectOptions as _, Connection as _, MySql, MySqlConnection,
     migrate::{MigrateError, Migrator},
+    pool::PoolConnection,
 };
 
 use super::{Error, Options, Result, Store, error::expect_rows, tables::Tables};
@@ -10,9 +11,10 @@ use crate::domain::ids::SourceName;
 
 static SHARED: Migrator = sqlx::migrate!("./migrations");
 
-/// What runs once for each Source, in order. A step is never changed once it was released; a new
-/// one reaches every existing Source at the next start of a scheduler.
-const PER_SOURCE: [&str; 2] = [
+/// What runs once for each Source, in order. A step is never changed once it was released; a new one reaches
+/// every existing Source at the next start of a scheduler, and those that an older scheduler creates after
+/// that by [`Store::migrate_sources`].
+pub(super) const PER_SOURCE: &[&str] = &[
     include_str!("../../migrations/per_source/0001_users_and_journal.sql"),
     include_str!("../../migrations/per_source/0002_list_keys.sql"),
 ];
@@ -38,31 +40,66 @@ impl Store {
     /// Brings the shared tables and those of every Source up to date. Any number of schedulers may
     /// call it at the same time.
     pub async fn migrate(&self) -> Result<()> {
+        let Some(mut connection) = self.lock_schema(LOCK_WAIT_SECS).await? else {
+            return Err(Error::Unavailable(sqlx::Error::PoolTimedOut));
+        };
+        migrate_shared(&mut connection).await?;
+        migrate_sources(&mut connection, PER_SOURCE).await?;
+        Ok(connection.close().await?)
+    }
+
+    /// Brings those Sources up to date that a scheduler of an older version has created since this one's
+    /// [`Store::migrate`], as long as both run. One query where there is none.
+    pub async fn migrate_sources(&self) -> Result<()> {
+        self.migrate_sources_by(PER_SOURCE).await
+    }
+
+    async fn migrate_sources_by(&self, steps: &'static [&'static str]) -> Result<()> {
+        let behind: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM sources WHERE schema_step < ?")
+            .bind(last_of(steps))
+            .fetch_one(&self.pool)
+            .await?;
+        if behind == 0 {
+            return Ok(());
+        }
+        // Another scheduler that is at it does it for all.
+        let Some(mut connection) = self.lock_schema(0).await? else { return Ok(()) };
+        migrate_sources(&mut connection, steps).await?;
+        Ok(connection.close().await?)
+    }
+
+    /// A connection that has the lock until it is closed, or none when somebody else has it for as long as `wait_secs`.
+    async fn lock_schema(&self, wait_secs: u32) -> Result<Option<PoolConnection<MySql>>> {
         let mut connection = self.pool.acquire().await?;
         // The lock goes with the connection, also when this is cut off.
         connection.close_on_drop();
         let locked: Option<i64> = sqlx::query_scalar("SELECT GET_LOCK(?, ?)")
             .bind(LOCK)
-            .bind(LOCK_WAIT_SECS)
+            .bind(wait_secs)
             .fetch_one(&mut *connection)
             .await?;
-        if locked != Some(1) {
-            return Err(Error::Unavailable(sqlx::Error::PoolTimedOut));
-        }
-        migrate_locked(&mut connection).await?;
-        sqlx::query("DO RELEASE_LOCK(?)").bind(LOCK).execute(&mut *connection).await?;
-        Ok(())
+        Ok((locked == Some(1)).then_some(connection))
     }
 }
 
-async fn migrate_locked(connection: &mut MySqlConnection) -> Result<()> {
-    migrate_shared(connection).await?;
-    let sources: Vec<(String, u32)> = sqlx::query_as("SELECT name, schema_step FROM sources ORDER BY id")
-        .fetch_all(&mut *connection)
-        .await?;
+/// The number of the last step.
+fn last_of(steps: &[&str]) -> u32 {
+    u32::try_from(steps.len()).unwrap_or(u32::MAX)
+}
+
+async fn migrate_sources(connection: &mut MySqlConnection, steps: &[&'static str]) -> Result<()> {
+    let sources: Vec<(String, u32)> =
+        sqlx::query_as("SELECT name, schema_step FROM sources WHERE schema_step < ? ORDER BY id")
+            .bind(last_of(steps))
+            .fetch_all(&mut *connection)
+            .await?;
     for (name, step) in sources {
         let name = name.parse().map_err(|_| Error::Inconsistent { table: "sources", column: "name" })?;
-        migrate_source(connection, &name, step).await?;
+        match migrate_source(connection, &name, step, steps).await {
+            // Its deletion goes on meanwhile.
+            Err(error) if error.is_schema_missing() => {}
+            migrated => migrated?,
+        }
     }
     Ok(())
 }
@@ -89,10 +126,16 @@ async fn forget_unfinished(connection: &mut MySqlConnection, version: i64) -> Re
 }
 
 /// Brings the tables of an existing Source up to date.
-async fn migrate_source(connection: &mut MySqlConnection, source: &SourceName, done: u32) -> Result<()> {
-    let step = run_source_steps(connection, source, done).await?;
+async fn migrate_source(
+    connection: &mut MySqlConnection,
+    source: &SourceName,
+    done: u32,
+    steps: &[&'static str],
+) -> Result<()> {
+    let step = run_source_steps(connection, source, done, steps).await?;
     if step > done {
-        sqlx::query("UPDATE sources SET schema_step = ? WHERE name = ?")
+        // An older scheduler may be at it too: the number never falls.
+        sqlx::query("UPDATE sources SET schema_step = GREATEST(schema_step, ?) WHERE name = ?")
             .bind(step)
             .bind(source.as_str())
             .execute(connection)
@@ -107,10 +150,11 @@ pub(super) async fn run_source_steps(
     connection: &mut MySqlConnection,
     source: &SourceName,
     done: u32,
+    steps: &[&'static str],
 ) -> Result<u32> {
     let tables = Tables::of(source);
     let mut last = done;
-    for (step, template) in (1_u32..).zip(PER_SOURCE) {
+    for (step, template) in (1_u32..).zip(steps.iter().copied()) {
         if step <= done {
             continue;
         }
@@ -121,3 +165,7 @@ pub(super) async fn run_source_steps(
     }
     Ok(last)
 }
+
+#[cfg(test)]
+#[path = "schema_tests.rs"]
+mod tests;

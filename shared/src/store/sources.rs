@@ -53,7 +53,7 @@ impl Store {
             return Err(Error::Conflict { constraint: "sources_name".to_owned() });
         }
         let mut connection = self.pool.acquire().await?;
-        let step = schema::run_source_steps(&mut connection, name, 0).await?;
+        let step = schema::run_source_steps(&mut connection, name, 0, schema::PER_SOURCE).await?;
         let inserted = sqlx::query(
             "INSERT INTO sources (name, api_key_hash, schema_step, created, modified)
              VALUES (?, ?, ?, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))",

@@ -1,7 +1,12 @@
 //! Random calls on the store.
 
+use std::collections::BTreeMap;
+
 use dmf_shared::domain::migration::Status;
-use proptest::{collection::vec, prelude::*};
+use proptest::{
+    collection::{btree_map, vec},
+    prelude::*,
+};
 
 pub const USERS: usize = 6;
 pub const HOSTS: usize = 2;
@@ -39,6 +44,11 @@ pub enum Call {
         later: bool,
     },
     /// Each with whether it names another host than the row's.
+    /// Of users that differ, each with whether it has priority.
+    SubmitBatch {
+        users: BTreeMap<usize, bool>,
+        dry_run: bool,
+    },
     Claim {
         worker: usize,
         wanted: Vec<(Which, bool)>,
@@ -48,6 +58,9 @@ pub enum Call {
         leases: Vec<(Which, Age)>,
     },
     NotePreCommand(Which, Age),
+    NoteAttempt(Which, Age, u32),
+    /// The failure command alone is left to do.
+    NoteEnd(Which, Age, Status),
     Finish(Which, Age, Status),
     HandBack {
         which: Which,
@@ -66,6 +79,13 @@ pub enum Call {
     Prioritize(User, bool),
     PauseSource(bool),
     PauseHost(usize, bool),
+    /// For longer than a history takes; a resume ends it.
+    SuspendHost(usize),
+    /// Of everything that is open.
+    CancelAll,
+    DeleteUser(usize),
+    /// One that has users stays.
+    DeleteHost(usize),
     Limit(usize, u32),
     /// The worker's process starts anew.
     Restart(usize),
@@ -109,6 +129,10 @@ fn work() -> impl Strategy<Value = Call> {
         3 => (0..WORKERS, vec((which(), age()), 0..4))
             .prop_map(|(worker, leases)| Call::Heartbeat { worker, leases }),
         2 => (which(), age()).prop_map(|(which, age)| Call::NotePreCommand(which, age)),
+        1 => (which(), age(), 1..5_u32).prop_map(|(which, age, n)| Call::NoteAttempt(which, age, n)),
+        2 => (which(), age(), any::<bool>()).prop_map(|(which, age, aborted)| {
+            Call::NoteEnd(which, age, if aborted { Status::Aborted } else { Status::Failure })
+        }),
         3 => (which(), age(), end()).prop_map(|(which, age, end)| Call::Finish(which, age, end)),
         3 => (which(), age(), prop::bool::weighted(0.2), attempt)
             .prop_map(|(which, age, later, attempt)| Call::HandBack { which, age, later, attempt }),
@@ -121,6 +145,12 @@ fn work() -> impl Strategy<Value = Call> {
 fn orders() -> impl Strategy<Value = Call> {
     prop_oneof![
         8 => submit(),
+        2 => (btree_map(0..USERS, any::<bool>(), 0..5), prop::bool::weighted(0.2))
+            .prop_map(|(users, dry_run)| Call::SubmitBatch { users, dry_run }),
+        1 => Just(Call::CancelAll),
+        2 => (0..USERS).prop_map(Call::DeleteUser),
+        1 => (0..HOSTS).prop_map(Call::DeleteHost),
+        1 => (0..HOSTS).prop_map(Call::SuspendHost),
         3 => user().prop_map(Call::Cancel),
         5 => (user(), end()).prop_map(|(user, end)| Call::Close(user, end)),
         1 => (user(), any::<bool>()).prop_map(|(user, priority)| Call::Prioritize(user, priority)),

@@ -17,7 +17,8 @@ use crate::{check, histories::campaign::Checked, support::PATIENCE};
 /// What was seen of each row last.
 pub type Seen = BTreeMap<JournalId, (Status, Epoch)>;
 
-const ALL: u32 = 1_000;
+/// A pause of the Source notes every host, also those of earlier histories.
+const ALL: u32 = 100_000;
 
 /// Takes out what an earlier history has left.
 pub async fn empty_outbox(store: &Store) -> Checked {
@@ -111,6 +112,7 @@ impl World<'_> {
         }
         self.model.noted_jobs.clear();
         self.model.noted_hosts.clear();
+        self.model.gone_hosts.clear();
         Ok(())
     }
 
@@ -134,9 +136,10 @@ impl World<'_> {
         for row in &batch.jobs {
             self.compare_job_row(row, true)?;
         }
+        same(&batch.gone_hosts.iter().copied().collect(), &self.model.gone_hosts)?;
         for host in &self.model.hosts {
             let told = batch.hosts.iter().find(|row| row.host == host.id).map(|row| row.limit);
-            let limit = if host.paused || self.model.source_paused { 0 } else { host.limit };
+            let limit = if host.is_closed() || self.model.source_paused { 0 } else { host.limit };
             same(&told, &self.model.noted_hosts.contains(&host.id).then_some(limit))?;
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! Histories of the store.
 
 mod call;
+mod change;
 mod compare;
 mod model;
 
@@ -82,7 +83,10 @@ impl World<'_> {
                 self.model.lives[*worker] += 1;
                 Ok(())
             }
+            Call::SubmitBatch { users, dry_run } => self.submit_batch(users, *dry_run).await,
             Call::NotePreCommand(which, age) => self.note_pre_command(*which, *age).await,
+            Call::NoteAttempt(which, age, attempt) => self.note_attempt(*which, *age, *attempt).await,
+            Call::NoteEnd(which, age, end) => self.note_end(*which, *age, *end).await,
             Call::Finish(which, age, end) => self.finish(*which, *age, *end).await,
             Call::HandBack { which, age, later, attempt } => {
                 self.hand_back(*which, *age, *later, *attempt).await
@@ -148,7 +152,7 @@ impl World<'_> {
                     && claimed.user.source_uid == self.uid(row.user)
                     && (claimed.priority, claimed.pre_started) == (row.priority, row.pre_started)
                     && (claimed.attempt, claimed.losses) == (row.attempt, row.losses)
-                    && (claimed.cleanup, claimed.loss_blocks.len()) == (row.cleanup, row.losses as usize)
+                    && (claimed.cleanup, claimed.loss_blocks.len()) == (row.cleanup, row.blocks)
             }
             (Some(Decision::Refused(_, Refusal::TooEarly { wait_ms })), Some(Refusal::TooEarly { .. })) => {
                 *wait_ms > 0 && (*wait_ms > HOUR_MS / 2) == row.later
@@ -242,6 +246,7 @@ impl World<'_> {
             }
             Call::PauseHost(n, paused) => {
                 self.model.hosts[n].paused = paused;
+                self.model.hosts[n].suspended &= paused;
                 self.model.noted_hosts.insert(self.model.hosts[n].id);
                 answered(store.pause_sourcehost(self.model.hosts[n].id, paused).await)
             }
@@ -250,7 +255,7 @@ impl World<'_> {
                 self.model.noted_hosts.insert(self.model.hosts[n].id);
                 answered(store.set_max_connections(self.model.hosts[n].id, limit).await)
             }
-            ref other => Err(format!("{other:?} is no order")),
+            ref change => self.change(change).await,
         }
     }
 
@@ -288,7 +293,7 @@ async fn play(scene: &Scene, number: u64, calls: &[Call]) -> Checked {
     for n in 0..HOSTS {
         let name = format!("history{number}.host{n}");
         let id = support::add_host(&scene.store, &scene.source, &name, 2).await;
-        hosts.push(Host { id, limit: 2, paused: false });
+        hosts.push(Host { id, limit: 2, paused: false, suspended: false });
     }
     let holders = [
         support::register(&scene.store, "worker-0").await,

@@ -31,6 +31,8 @@ pub struct Row {
     pub cleanup: Option<Status>,
     pub attempt: u32,
     pub losses: u32,
+    /// Blocks of its details.
+    pub blocks: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +50,20 @@ pub struct Host {
     pub id: HostId,
     pub limit: u32,
     pub paused: bool,
+    pub suspended: bool,
+}
+
+impl Host {
+    pub fn is_closed(&self) -> bool {
+        self.paused || self.suspended
+    }
+}
+
+/// Why a user stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Undeletable {
+    Open(JournalId),
+    Leased(JournalId),
 }
 
 #[derive(Debug)]
@@ -60,6 +76,8 @@ pub struct Model {
     pub leases: BTreeMap<JournalId, Lease>,
     pub noted_jobs: BTreeSet<JournalId>,
     pub noted_hosts: BTreeSet<HostId>,
+    /// Those of them that are deleted.
+    pub gone_hosts: BTreeSet<HostId>,
 }
 
 impl Row {
@@ -87,6 +105,7 @@ impl Model {
             leases: BTreeMap::new(),
             noted_jobs: BTreeSet::new(),
             noted_hosts: BTreeSet::new(),
+            gone_hosts: BTreeSet::new(),
         }
     }
 
@@ -146,6 +165,7 @@ impl Model {
             cleanup: None,
             attempt: 0,
             losses: 0,
+            blocks: 0,
         };
         self.rows.insert(id, row);
         self.noted_jobs.insert(id);
@@ -176,8 +196,9 @@ impl Model {
         if row.later || leased.contains(&row.user) {
             return Some(Refusal::TooEarly { wait_ms: 0 });
         }
-        let Host { limit, paused, .. } = *self.hosts.iter().find(|known| known.id == host)?;
-        if self.source_paused || paused || self.in_use(host) >= limit as usize {
+        let known = self.hosts.iter().find(|known| known.id == host)?;
+        let limit = known.limit;
+        if self.source_paused || known.is_closed() || self.in_use(host) >= limit as usize {
             return Some(Refusal::Blocked);
         }
         let row = self.rows.get_mut(&id)?;
@@ -204,6 +225,26 @@ impl Model {
         let row = self.rows.get_mut(&id).unwrap();
         let runs = row.runs(epoch.0);
         row.pre_started |= runs;
+        runs
+    }
+
+    pub fn note_attempt(&mut self, id: JournalId, epoch: Epoch, attempt: u32) -> bool {
+        let row = self.rows.get_mut(&id).unwrap();
+        let runs = row.runs(epoch.0);
+        if runs {
+            row.attempt = attempt;
+        }
+        runs
+    }
+
+    /// With details of one block.
+    pub fn note_end(&mut self, id: JournalId, epoch: Epoch, end: Status) -> bool {
+        let row = self.rows.get_mut(&id).unwrap();
+        let runs = row.runs(epoch.0);
+        if runs {
+            row.cleanup = row.cleanup.or(Some(end));
+            row.blocks = 1;
+        }
         runs
     }
 
@@ -249,6 +290,7 @@ impl Model {
             return Reaped::LeaseOnly;
         }
         row.losses += 1;
+        row.blocks += 1;
         match row.cleanup {
             Some(end) if row.losses >= 2 * MAX_LOSSES => {
                 row.end(end);
@@ -283,6 +325,34 @@ impl Model {
         }
         self.noted_jobs.insert(id);
         cancelled
+    }
+
+    /// Says whether there was one to cancel.
+    pub fn cancel_all(&mut self) -> bool {
+        let open: Vec<_> = self
+            .rows
+            .values()
+            .filter(|row| row.is_open() && !row.cancel_requested)
+            .map(|row| row.user)
+            .collect();
+        for user in &open {
+            self.cancel(*user);
+        }
+        !open.is_empty()
+    }
+
+    /// Why a user can't be deleted, or its rows are gone.
+    pub fn delete_user(&mut self, user: usize) -> Result<(), Undeletable> {
+        if let Some(id) = self.open(user) {
+            return Err(Undeletable::Open(id));
+        }
+        if let Some(id) = self.leases.keys().find(|id| self.rows[id].user == user) {
+            return Err(Undeletable::Leased(*id));
+        }
+        self.rows.retain(|_, row| row.user != user);
+        // What the outbox says of them leads to nothing.
+        self.noted_jobs.retain(|id| self.rows.contains_key(id));
+        Ok(())
     }
 
     pub fn close(&mut self, user: usize, end: Status) -> Closed {
