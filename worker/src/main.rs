@@ -25,7 +25,7 @@ use dmf_worker::{
     registration::{self, StateDir},
     runtime::Runtime,
     settings::{CommandSettings, Settings},
-    tools::{self, CommandTool, Tool},
+    tools::{self, CommandTool, RenderArguments, Tool},
 };
 use tokio::sync::Notify;
 
@@ -50,9 +50,9 @@ fn main() -> ExitCode {
     if let Some(Tool::Judge(judge)) = &arguments.tool {
         return answer(tools::judge_files(judge).map(|judgement| serde_json::json!(judgement).to_string()));
     }
-    if let Some(Tool::Command(CommandTool::Render(render))) = &arguments.tool {
+    if let Some(Tool::Command(CommandTool::Render(wanted))) = &arguments.tool {
         return match CommandSettings::load(&arguments.config, Environment::from_process()) {
-            Ok(settings) => answer(tools::render(render, &settings).map(|argv| argv.join("\n"))),
+            Ok(settings) => render(wanted, &settings),
             Err(errors) => wrong_settings(&errors),
         };
     }
@@ -80,6 +80,17 @@ fn main() -> ExitCode {
 fn wrong_settings(errors: &config::Errors) -> ExitCode {
     let _ = writeln!(std::io::stderr(), "{errors}");
     ExitCode::from(config::EXIT_CODE)
+}
+
+/// Renders a command; notes go where faults go.
+#[tokio::main(flavor = "current_thread")]
+async fn render(arguments: &RenderArguments, settings: &CommandSettings) -> ExitCode {
+    answer(tools::render(arguments, settings).await.map(|rendered| {
+        for note in rendered.notes {
+            let _ = writeln!(std::io::stderr(), "{note}");
+        }
+        rendered.lines.join("\n")
+    }))
 }
 
 /// Prints the answer of a tool, or what is wrong.

@@ -54,6 +54,23 @@ pub fn merge(
     Ok(())
 }
 
+/// The first document of a text as JSON: every scalar as the text that it is written as, nothing resolved.
+pub fn document(text: &str, path: &Arc<PathBuf>) -> Result<serde_json::Value, Fault> {
+    let document = Builder::new(text, path).next_document()?;
+    Ok(document.map_or(serde_json::Value::Null, |node| json(&node)))
+}
+
+fn json(node: &Node) -> serde_json::Value {
+    match &node.content {
+        Content::Null => serde_json::Value::Null,
+        Content::Scalar(text) => text.as_str().into(),
+        Content::List(items) => items.iter().map(json).collect(),
+        Content::Map(pairs) => {
+            serde_json::Value::Object(pairs.iter().map(|(name, node)| (name.clone(), json(node))).collect())
+        }
+    }
+}
+
 /// Builds trees from the parser's events.
 struct Builder<'t> {
     parser: Parser<'t, StrInput<'t>>,

@@ -15,7 +15,7 @@ use self::{display::quote, setting::Settings};
 use super::{classify::RunKind, secret_config, version::Version};
 
 /// Where doveadm finds its configuration when nothing else is said.
-const DEFAULT_CONFIG: &str = "/etc/dovecot/dovecot.conf";
+pub const DEFAULT_CONFIG: &str = "/etc/dovecot/dovecot.conf";
 /// The configuration on standard input.
 const STDIN_CONFIG: &str = "/proc/self/fd/0";
 
@@ -32,10 +32,28 @@ pub struct DoveadmSetup {
     pub config_version: Option<String>,
     /// What `doveconf -h mail_plugins` said; whole lines in any form.
     pub mail_plugins: String,
-    /// Whether `mail_log` settings are added to `backup` and `sync`, so that mails can be counted.
-    pub count_mails: bool,
+    /// What is set on `backup` and `sync`, so that mails can be counted.
+    pub mail_log: MailLog,
     /// `dmf.worker.imapc-options.allow`.
     pub imapc_options: Vec<String>,
+}
+
+/// Which settings of the `mail_log` plugin are ours: they make doveadm tell each mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MailLog {
+    /// `mail_plugins` gets `notify` and `mail_log` besides what it has.
+    pub plugins: bool,
+    /// `mail_log_events` gets `save`, `copy` and `expunge` besides what the command says.
+    pub events: bool,
+    /// `mail_log_fields` is `uid box`, whatever the command says: more of them can't be told from a mailbox's name.
+    pub fields: bool,
+}
+
+impl MailLog {
+    /// All of them.
+    pub const ALL: Self = Self { plugins: true, events: true, fields: true };
+    /// None: saved and expunged mails are counted only where the command itself says all that it takes.
+    pub const NONE: Self = Self { plugins: false, events: false, fields: false };
 }
 
 /// What to execute.
@@ -195,8 +213,9 @@ fn assemble(command: &RenderedCommand, verb: Verb, setup: &DoveadmSetup) -> Resu
     let (plain, settings): (Vec<_>, Vec<_>) = base.options.iter().partition(|option| is_plain_option(option));
     let mut settings = Settings::read(&settings);
     settings.translate_remote(dialect);
-    if setup.count_mails && matches!(verb, Verb::Backup | Verb::Sync) {
-        settings.add_mail_log(&setup.mail_plugins, dialect);
+    settings.resolve_plugins(&setup.mail_plugins);
+    if matches!(verb, Verb::Backup | Verb::Sync) {
+        settings.add_mail_log(setup.mail_log, &setup.mail_plugins, dialect);
     }
 
     let mut args: Vec<String> = base.flags.iter().map(|flag| flag.expose().to_owned()).collect();

@@ -18,7 +18,7 @@ fn setup(version: &str) -> DoveadmSetup {
         version: version.parse().unwrap(),
         config_version: None,
         mail_plugins: "quota zlib\n".into(),
-        count_mails: true,
+        mail_log: MailLog::ALL,
         imapc_options: Vec::new(),
     }
 }
@@ -171,20 +171,57 @@ fn the_settings_of_a_user_go_to_the_base_command() {
 }
 
 #[test]
-fn what_the_command_says_about_counting_stays() {
-    let options = json!([{"name": "mail_plugins", "value": "$mail_plugins notify"}, {"name": "-o", "value": "plugin/mail_log_fields=uid box size"}]);
+fn what_counts_mails_is_set_whatever_the_command_says_about_it() {
+    let options = json!([{"name": "mail_plugins", "value": "$mail_plugins notify acl"},
+        {"name": "-o", "value": "plugin/mail_log_fields=uid box size"},
+        {"name": "-o", "value": "mail_log_events=flag_change"}]);
     let command = backup(&options, &json!("imapc:"));
-    let invocation = try_build(&command, &properties(), &setup("2.3.19.1"), Origin::Worker).unwrap();
-    assert!(
-        invocation.display().contains("\"mail_plugins=$mail_plugins notify mail_log\""),
-        "{}",
-        invocation.display()
+    let build =
+        |setup: &DoveadmSetup| try_build(&command, &properties(), setup, Origin::Worker).unwrap().args;
+    let set = |args: &[String]| -> Vec<String> {
+        args.windows(2).filter(|pair| pair[0] == "-o").map(|pair| pair[1].clone()).collect()
+    };
+    assert_eq!(
+        set(&build(&setup("2.3.19.1"))),
+        [
+            "mail_plugins=quota zlib notify acl mail_log",
+            "plugin/mail_log_events=flag_change save copy expunge",
+            "plugin/mail_log_fields=uid box"
+        ]
     );
-    assert!(!invocation.display().contains("uid box\""));
-    let off = DoveadmSetup { count_mails: false, ..setup("2.3.19.1") };
+    assert_eq!(
+        set(&build(&setup("2.4.1"))),
+        [
+            "mail_plugins=quota zlib notify acl mail_log",
+            "mail_log_events=flag_change save copy expunge",
+            "mail_log_fields=uid box"
+        ]
+    );
+    let only_events = MailLog { events: true, ..MailLog::NONE };
+    assert_eq!(
+        set(&build(&DoveadmSetup { mail_log: only_events, ..setup("2.3.19.1") })),
+        [
+            "plugin/mail_log_fields=uid box size",
+            "mail_plugins=quota zlib notify acl",
+            "plugin/mail_log_events=flag_change save copy expunge"
+        ]
+    );
+    let off = DoveadmSetup { mail_log: MailLog::NONE, ..setup("2.3.19.1") };
     let plain =
         try_build(&backup(&json!([]), &json!("imapc:")), &properties(), &off, Origin::Worker).unwrap();
     assert_eq!(plain.args.join(" "), "-c /etc/dovecot/dovecot.conf backup -R -u target_user1 imapc:");
+}
+
+#[test]
+fn a_remote_mailbox_with_a_path_is_a_remote_mailbox() {
+    let command = json!({"name": "doveadm", "options": {"name": "mail_location", "value": "imapc:~/imapc"},
+        "subCommand": {"name": "mailbox", "subCommand": {"name": "status", "options": {"name": "-u", "value": "u"},
+        "arguments": ["messages", "*"]}}});
+    for (version, setting) in [("2.3.19.1", "mail_location=imapc:~/imapc"), ("2.4.1", "mail_path=~/imapc")] {
+        let invocation = try_build(&command, &properties(), &setup(version), Origin::Worker).unwrap();
+        assert_eq!(invocation.kind, RunKind::RemoteCount);
+        assert!(invocation.args.contains(&setting.to_owned()), "{}", invocation.display());
+    }
 }
 
 #[test]

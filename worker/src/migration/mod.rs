@@ -35,7 +35,7 @@ use crate::{
     settings::Settings,
 };
 
-pub use probe::Error as ProbeError;
+pub use probe::{Error as ProbeError, setup_for_tool};
 
 /// What runs migrations.
 #[derive(Debug)]
@@ -103,6 +103,13 @@ impl Runner {
             dialect = %setup.version.dialect(),
             "doveadm found"
         );
+        match probe::advice(&supervisor, &settings.command.doveadm).await {
+            Ok(advice) => advice.iter().for_each(|advice| tracing::warn!("{advice}")),
+            Err(error) => tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "Dovecot's configuration can't be looked at for advice"
+            ),
+        }
         Ok(Self { claimant, settings, supervisor, setup, run_as, clock: Clock::system() })
     }
 

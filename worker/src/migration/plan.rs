@@ -1,8 +1,6 @@
 //! What will run: the commands of this migration, rendered for its user and checked, before anything
 //! is started.
 
-use std::collections::BTreeMap;
-
 use dmf_shared::{
     domain::{
         command::{Command, Fault},
@@ -178,15 +176,6 @@ fn open_password(settings: &CommandSettings, claimed: &Claimed) -> Result<Option
 
 fn properties(source: &SourceSettings, claimed: &Claimed, password: Option<SecretString>) -> Properties {
     let user = &claimed.user;
-    let conf = [
-        ("imapc_host", source.imapc_host.clone().map(Into::into)),
-        ("imapc_port", source.imapc_port.clone().map(Into::into)),
-        ("imapc_master_user", source.imapc_master_user.clone().map(Into::into)),
-        ("imapc_master_password", source.imapc_master_password.clone()),
-        ("imapc_prefix", source.imapc_prefix.clone().map(Into::into)),
-    ];
-    let conf: BTreeMap<_, _> =
-        conf.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
     Properties {
         uid: Some(user.target_uid.clone()),
         ruid: Some(user.source_uid.clone()),
@@ -199,7 +188,7 @@ fn properties(source: &SourceSettings, claimed: &Claimed, password: Option<Secre
         sourceport: user.sourceport.or(claimed.host.definition.port),
         imapc_ssl: user.use_imapc_ssl,
         exclude: Some(user.exclude_folders.clone()),
-        conf,
+        conf: source.conf(),
         inject: source.inject.clone(),
     }
 }

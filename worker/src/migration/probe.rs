@@ -65,13 +65,51 @@ pub(super) async fn setup(
     };
     Ok(DoveadmSetup {
         program: settings.path.display().to_string(),
-        config: Some(config),
+        config: settings.config_option(),
         version,
         config_version,
         mail_plugins,
-        count_mails: true,
+        mail_log: settings.mail_log,
         imapc_options: settings.allow.imapc_options.clone(),
     })
+}
+
+/// What costs much and is easily mended in Dovecot's configuration; commands may set it too, so that it is said and
+/// not changed.
+pub(super) async fn advice(
+    supervisor: &Supervisor,
+    settings: &DoveadmSettings,
+) -> Result<Vec<String>, Error> {
+    let doveconf = settings.path.with_file_name("doveconf");
+    let config = settings.config.display().to_string();
+    let features = ask(supervisor, &doveconf, &["-c", &config, "-h", "imapc_features"]).await?;
+    let prefetch = ask(supervisor, &doveconf, &["-c", &config, "-h", "mail_prefetch_count"]).await?;
+    Ok(advise(&features, &prefetch))
+}
+
+fn advise(features: &str, prefetch: &str) -> Vec<String> {
+    let mut advice = Vec::new();
+    for (feature, cost) in [
+        ("rfc822.size", "a count of the source fetches each body"),
+        ("fetch-headers", "headers are fetched with their bodies"),
+    ] {
+        let has = features.split_whitespace().any(|word| word == feature);
+        if !has {
+            advice.push(format!("imapc_features has no {feature} in Dovecot's configuration: {cost}, unless the commands set it"));
+        }
+    }
+    if prefetch.trim() == "0" {
+        let message = "mail_prefetch_count is 0 in Dovecot's configuration: mails are fetched one by one, unless the commands set it";
+        advice.push(message.to_owned());
+    }
+    advice
+}
+
+/// The same as [`setup`], for a tool: with a place of its own for the records of its children.
+pub async fn setup_for_tool(settings: &DoveadmSettings, state_dir: &Path) -> Result<DoveadmSetup, Error> {
+    let supervisor = Supervisor::new("/proc/self/exe", state_dir)
+        .map_err(|source| Error::Run { program: settings.path.display().to_string(), source })?;
+    setup(&supervisor, settings).await
 }
 
 async fn ask(supervisor: &Supervisor, program: &Path, args: &[&str]) -> Result<String, Error> {
@@ -96,5 +134,18 @@ async fn ask(supervisor: &Supervisor, program: &Path, args: &[&str]) -> Result<S
             config: args.join(" "),
             message: if message.is_empty() { name } else { message },
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn advises_on_what_costs_much() {
+        assert_eq!(advise("", "0\n").len(), 3);
+        assert_eq!(advise("rfc822.size fetch-headers\n", "20\n"), Vec::<String>::new());
+        assert_eq!(advise("rfc822.size = yes\nfetch-headers = yes\n", "100"), Vec::<String>::new());
+        assert!(advise("rfc822.size", "20")[0].contains("fetch-headers"));
     }
 }

@@ -5,12 +5,16 @@ use std::{collections::BTreeMap, path::PathBuf};
 use dmf_shared::{
     config::{Environment, Errors, Reader},
     crypto::KeyRing,
+    domain::inject::{CommandTemplate, Properties},
 };
 
 use super::{
     doveadm::{self, DoveadmSettings, SourceSettings},
     sources,
 };
+
+/// Stands for every Source.
+const DEFAULT: &str = "default";
 
 /// Everything that rendering a command needs.
 #[derive(Debug)]
@@ -33,15 +37,41 @@ impl CommandSettings {
     }
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
-        Self {
+        let settings = Self {
             doveadm: DoveadmSettings::read(reader),
             sources: doveadm::sources(reader),
             keys: KeyRing::read(reader),
+        };
+        settings.check_properties(reader);
+        settings
+    }
+
+    /// The settings for a Source: its own, and those of `default` where it has none.
+    pub fn source(&self, name: &str) -> SourceSettings {
+        let own = self.sources.get(name).cloned().unwrap_or_default();
+        match self.sources.get(DEFAULT) {
+            Some(default) if name != DEFAULT => own.or(default),
+            _ => own,
         }
     }
 
-    /// The settings for a Source: its own, or else those of `default`.
-    pub fn source(&self, name: &str) -> SourceSettings {
-        self.sources.get(name).or_else(|| self.sources.get("default")).cloned().unwrap_or_default()
+    /// Rejects commands that name a `%{conf:…}` which their Source does not have.
+    fn check_properties(&self, reader: &mut Reader<'_>) {
+        for (name, own) in &self.sources {
+            let source = self.source(name);
+            let properties =
+                Properties { conf: source.conf(), inject: source.inject.clone(), ..Properties::default() };
+            let commands =
+                [("migration1", &own.migration1), ("migration2", &own.migration2), ("status", &own.status)];
+            for (field, command) in commands {
+                // What is wrong with the command itself was said when it was read.
+                let compiled = command.as_ref().and_then(|command| CommandTemplate::compile(command).ok());
+                for fault in compiled.iter().flat_map(|compiled| compiled.template.unknown_conf(&properties))
+                {
+                    let key = format!("dmf.doveadm.source.{name}.command.{field}");
+                    reader.reject(&key, &fault.to_string());
+                }
+            }
+        }
     }
 }

@@ -15,7 +15,10 @@ use dmf_shared::{
 use secrecy::SecretString;
 
 use super::command;
-use crate::process::RunAs;
+use crate::{
+    doveadm::argv::{DEFAULT_CONFIG, MailLog},
+    process::RunAs,
+};
 
 /// `dmf.doveadm`
 #[derive(Debug, Clone)]
@@ -28,6 +31,8 @@ pub struct DoveadmSettings {
     pub user: Option<String>,
     /// What commands may do.
     pub allow: Allowances,
+    /// `dmf.worker.doveadm.mail-log`: what is set on `backup` and `sync` to count mails.
+    pub mail_log: MailLog,
 }
 
 /// What commands may do beyond the fixed rules.
@@ -58,7 +63,7 @@ impl Allowances {
         }
     }
 
-    fn read(reader: &mut Reader<'_>) -> Self {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
         Self {
             programs: reader.list("dmf.worker.command.allow").unwrap_or_else(|| vec!["doveadm".to_owned()]),
             settings: reader.list("dmf.worker.doveadm-settings.allow").unwrap_or_default(),
@@ -74,12 +79,21 @@ impl DoveadmSettings {
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
         Self {
             path: reader.path("dmf.doveadm.path").unwrap_or_else(|| PathBuf::from("/usr/bin/doveadm")),
-            config: reader
-                .path("dmf.doveadm.config")
-                .unwrap_or_else(|| PathBuf::from("/etc/dovecot/dovecot.conf")),
+            config: reader.path("dmf.doveadm.config").unwrap_or_else(|| PathBuf::from(DEFAULT_CONFIG)),
             user: reader.string("dmf.doveadm.user"),
             allow: Allowances::read(reader),
+            mail_log: MailLog {
+                plugins: reader.bool("dmf.worker.doveadm.mail-log.plugins", true),
+                events: reader.bool("dmf.worker.doveadm.mail-log.events", true),
+                fields: reader.bool("dmf.worker.doveadm.mail-log.fields", true),
+            },
         }
+    }
+
+    /// What `-c` says to doveadm: nothing where the configuration is where doveadm looks for it itself.
+    pub fn config_option(&self) -> Option<String> {
+        let config = self.config.display().to_string();
+        (config != DEFAULT_CONFIG).then_some(config)
     }
 
     /// The numbers of the user that doveadm runs as. `None` when the worker is not root: then it runs as
@@ -118,6 +132,48 @@ pub struct SourceSettings {
     pub status: Option<Command>,
     /// Further properties for `%{conf:…}`; they override all others.
     pub inject: BTreeMap<String, SecretString>,
+}
+
+impl SourceSettings {
+    /// The same with the values of another where this one has none.
+    #[must_use]
+    pub fn or(self, other: &Self) -> Self {
+        let mut inject = other.inject.clone();
+        // A list overrides a list as a whole.
+        for key in self.inject.keys().map(|key| list_of(key)) {
+            inject.retain(|known, _| list_of(known) != key);
+        }
+        inject.extend(self.inject);
+        Self {
+            imapc_host: self.imapc_host.or_else(|| other.imapc_host.clone()),
+            imapc_port: self.imapc_port.or_else(|| other.imapc_port.clone()),
+            imapc_master_user: self.imapc_master_user.or_else(|| other.imapc_master_user.clone()),
+            imapc_master_password: self.imapc_master_password.or_else(|| other.imapc_master_password.clone()),
+            imapc_prefix: self.imapc_prefix.or_else(|| other.imapc_prefix.clone()),
+            migration1: self.migration1.or_else(|| other.migration1.clone()),
+            migration2: self.migration2.or_else(|| other.migration2.clone()),
+            status: self.status.or_else(|| other.status.clone()),
+            inject,
+        }
+    }
+
+    /// What `%{conf:…}` gives, overrides left out.
+    pub fn conf(&self) -> BTreeMap<String, SecretString> {
+        let plain = |value: &Option<String>| value.clone().map(SecretString::from);
+        let conf = [
+            ("imapc_host", plain(&self.imapc_host)),
+            ("imapc_port", plain(&self.imapc_port)),
+            ("imapc_master_user", plain(&self.imapc_master_user)),
+            ("imapc_master_password", self.imapc_master_password.clone()),
+            ("imapc_prefix", plain(&self.imapc_prefix)),
+        ];
+        conf.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+    }
+}
+
+/// `exclude` for `exclude[0]`.
+fn list_of(key: &str) -> &str {
+    key.split('[').next().unwrap_or(key)
 }
 
 /// Reads `dmf.doveadm.source.*`.

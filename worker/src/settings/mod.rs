@@ -10,7 +10,11 @@ use std::{path::PathBuf, time::Duration};
 
 use dmf_shared::{
     config::{DataSource, Environment, Errors, LeaseTimes, Properties, Reader, Sources, Warning},
-    domain::command::Command,
+    domain::{
+        command::Command,
+        command_rules::{self, Origin, Stage},
+        inject::CommandTemplate,
+    },
     ops::telemetry::TelemetrySettings,
     queue,
     store::BackendState,
@@ -163,16 +167,25 @@ fn rhythm(reader: &mut Reader<'_>) -> Rhythm {
     }
 }
 
-/// A command of the configuration; each of its faults is reported with its place.
+/// A command of the configuration, held to the rules; each of its faults is reported with its place.
 fn command(reader: &mut Reader<'_>, key: &str) -> Option<Command> {
     let value: serde_json::Value = reader.deserialize(key)?;
-    match Command::from_value(&value) {
-        Ok(command) => Some(command),
-        Err(faults) => {
-            for fault in faults {
-                reader.reject(key, &fault.to_string());
+    let (command, faults) = match Command::from_value(&value) {
+        Ok(command) => {
+            // A reader of its own: these settings are read, and their faults told, elsewhere.
+            let allow = Allowances::read(&mut Reader::new(reader.properties()));
+            let compiled = CommandTemplate::compile(&command);
+            let mut faults = compiled.as_ref().err().cloned().unwrap_or_default();
+            faults.extend(command_rules::check(&command, &allow.rules(Origin::Worker), Stage::Template));
+            for warning in compiled.iter().flat_map(|compiled| &compiled.warnings) {
+                reader.warn(key, &warning.to_string());
             }
-            None
+            (Some(command), faults)
         }
+        Err(faults) => (None, faults),
+    };
+    for fault in &faults {
+        reader.reject(key, &fault.to_string());
     }
+    command.filter(|_| faults.is_empty())
 }

@@ -30,6 +30,8 @@ pub(super) struct Token {
 /// Output formats that can be read again.
 const FORMATS: [&str; 3] = ["tab", "json", "flow"];
 
+const EXCLUDE_IN_BASE: &str = "the folders to leave out are options of backup or sync (-x), not of doveadm itself: put them into the sub command";
+
 /// A doveadm command taken apart.
 pub struct DoveadmCall<'c> {
     base: &'c Command,
@@ -111,7 +113,9 @@ impl<'c> DoveadmCall<'c> {
         for (index, flag) in self.base.flags.iter().enumerate() {
             let known =
                 flag.len() > 1 && flag.starts_with('-') && flag[1..].chars().all(|c| "Dv".contains(c));
-            if !known && !self.is_list_hole(flag) {
+            if self.is_exclusion(flag) {
+                faults.push(Fault::new(format!("flags[{index}]"), EXCLUDE_IN_BASE));
+            } else if !known && !self.is_list_hole(flag) {
                 let message = "doveadm itself takes no flags but -D and -v";
                 faults.push(Fault::new(format!("flags[{index}]"), message));
             }
@@ -120,7 +124,9 @@ impl<'c> DoveadmCall<'c> {
             self.check_option(option, &format!("options[{index}]"), rules, faults);
         }
         for (index, argument) in self.base.arguments.iter().enumerate() {
-            if !self.is_list_hole(argument) {
+            if self.is_exclusion(argument) {
+                faults.push(Fault::new(format!("arguments[{index}]"), EXCLUDE_IN_BASE));
+            } else if !self.is_list_hole(argument) {
                 let message = "doveadm itself takes no arguments: they belong to its sub command";
                 faults.push(Fault::new(format!("arguments[{index}]"), message));
             }
@@ -241,6 +247,10 @@ impl<'c> DoveadmCall<'c> {
     /// Where something that is missing should stand.
     fn last_path(&self) -> String {
         level_path(self.base.levels().count().saturating_sub(1))
+    }
+
+    fn is_exclusion(&self, text: &str) -> bool {
+        self.stage == Stage::Template && matches!(text, "%{mdb:exclude}" | "{%mdb:exclude}")
     }
 
     fn is_list_hole(&self, text: &str) -> bool {

@@ -127,7 +127,8 @@ fn is_harmless(key: &str, value: Option<&str>) -> bool {
     match (key, value) {
         ("mail_plugins", Some(value)) => {
             let mut plugins = value.split([' ', ',']).filter(|word| !word.is_empty());
-            plugins.all(|plugin| HARMLESS_PLUGINS.contains(&plugin))
+            // What the configuration says anyway.
+            plugins.all(|plugin| plugin == "$mail_plugins" || HARMLESS_PLUGINS.contains(&plugin))
         }
         ("mail" | "mail_location", Some(value)) => value == "imapc:",
         ("mail_driver", Some(value)) => value == "imapc",

@@ -148,6 +148,20 @@ fn mailbox_status_takes_no_options_among_its_words() {
 }
 
 #[test]
+fn exclusions_belong_to_the_sub_command() {
+    for field in ["arguments", "flags"] {
+        for hole in ["%{mdb:exclude}", "{%mdb:exclude}"] {
+            let mut command = backup();
+            command[field] = json!([hole]);
+            one(&api(&command), &format!("{field}[0]: the folders to leave out are options of backup"));
+        }
+        let mut command = backup();
+        command[field] = json!(["%{mdb:imapcoptions}"]);
+        assert_eq!(api(&command), Vec::<String>::new());
+    }
+}
+
+#[test]
 fn malformed_base_commands_are_refused() {
     let base = |field: &str, value: Value| {
         let mut command = backup();

@@ -35,7 +35,8 @@ pub struct Properties {
     pub exclude: Option<Vec<String>>,
     /// `dmf.doveadm.source.<source>.imapc.*`, by the names of [`ConfName`].
     pub conf: BTreeMap<String, SecretString>,
-    /// `dmf.doveadm.source.<source>.command.inject.*`; these override values of the same name.
+    /// `dmf.doveadm.source.<source>.command.inject.*`; these override values of the same name. The items of a
+    /// list stand under `exclude[0]`, `exclude[1]`, …; a single text is a list of one.
     pub inject: BTreeMap<String, SecretString>,
 }
 
@@ -74,6 +75,11 @@ impl Properties {
     }
 
     pub(super) fn lookup(&self, name: &PropertyName) -> Option<PropertyValue> {
+        if name.as_list().is_some()
+            && let Some(values) = self.injected_list(name.key())
+        {
+            return Some(PropertyValue::List(values));
+        }
         if let Some(value) = self.inject.get(name.key()) {
             return Some(from_conf(name.key(), value));
         }
@@ -81,6 +87,17 @@ impl Properties {
             PropertyName::Mdb(name) => self.mdb(*name),
             PropertyName::Conf(key) => self.conf.get(key).map(|value| from_conf(key, value)),
         }
+    }
+
+    /// What overrides a list; an empty text overrides it with none.
+    fn injected_list(&self, key: &str) -> Option<Vec<String>> {
+        if let Some(value) = self.inject.get(key) {
+            let value = value.expose_secret();
+            return Some(if value.is_empty() { Vec::new() } else { vec![value.to_owned()] });
+        }
+        let items = (0..).map_while(|index| self.inject.get(&format!("{key}[{index}]")));
+        let items: Vec<String> = items.map(|item| item.expose_secret().to_owned()).collect();
+        if items.is_empty() { None } else { Some(items) }
     }
 
     fn mdb(&self, name: MdbName) -> Option<PropertyValue> {

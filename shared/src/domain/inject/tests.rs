@@ -207,7 +207,7 @@ fn overrides_come_before_everything() {
     };
     let command =
         json!({"name": "echo", "arguments": ["%{mdb:uid}", "%{conf:imapc_host}", "%{mdb:exclude}"]});
-    assert_eq!(argv_with(&command, &mine), ["echo", "other", "h2", "x y"]);
+    assert_eq!(argv_with(&command, &mine), ["echo", "other", "h2", "-x", "x y"]);
 }
 
 #[test]
@@ -281,4 +281,21 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn an_override_of_a_list_is_a_list() {
+    let command = json!({"name": "doveadm", "subCommand": {"name": "backup", "flags": "-R",
+        "options": [{"name": "-u", "value": "u"}, {"name": "-x", "value": "%{mdb:exclude}"}], "arguments": "imapc:"}});
+    let command = Command::from_value(&command).unwrap();
+    let argv = |inject: &[(&str, &str)]| {
+        let inject = inject.iter().map(|(key, value)| ((*key).to_owned(), (*value).into())).collect();
+        let properties = Properties { exclude: Some(vec!["Spam".into()]), inject, ..Properties::default() };
+        let rendered = CommandTemplate::compile(&command).unwrap().template.render(&properties).unwrap();
+        rendered.items().skip(5).map(|item| item.expose().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(argv(&[]), ["-x", "Spam", "imapc:"]);
+    assert_eq!(argv(&[("exclude", "My Folder, old")]), ["-x", "My Folder, old", "imapc:"]);
+    assert_eq!(argv(&[("exclude[0]", "A"), ("exclude[1]", "B")]), ["-x", "A", "-x", "B", "imapc:"]);
+    assert_eq!(argv(&[("exclude", "")]), ["imapc:"]);
 }

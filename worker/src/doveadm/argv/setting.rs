@@ -7,6 +7,7 @@ use dmf_shared::domain::{
 };
 use secrecy::SecretString;
 
+use super::MailLog;
 use crate::doveadm::{classify::names_source, secret_config::SecretSetting, version::Dialect};
 
 /// What names the remote mailbox in 2.3.
@@ -61,18 +62,43 @@ impl Settings {
         self.value("imapc_master_user").is_some_and(|user| !user.is_empty())
     }
 
-    /// What makes doveadm tell each mail; what the command says itself stays.
-    pub(super) fn add_mail_log(&mut self, base_plugins: &str, dialect: Dialect) {
-        let plugins = merge_plugins(self.value("mail_plugins").unwrap_or(base_plugins));
-        self.0.retain(|setting| setting.key != "mail_plugins");
-        self.push("mail_plugins", plugins);
-        for (field, value) in [("mail_log_events", "save copy expunge"), ("mail_log_fields", "uid box")] {
-            let old = format!("plugin/{field}");
-            if self.value(field).is_none() && self.value(&old).is_none() {
-                let key = if dialect == Dialect::V23 { &old } else { field };
-                self.push(key, value.to_owned());
-            }
+    /// `$mail_plugins` in the value of `-o` would reach doveadm as it stands: the plugins of the configuration
+    /// take its place.
+    pub(super) fn resolve_plugins(&mut self, base: &str) {
+        if let Some(own) = self.value("mail_plugins").filter(|own| own.contains('$')) {
+            let resolved = plugins(own, base).join(" ");
+            self.0.retain(|setting| setting.key != "mail_plugins");
+            self.push("mail_plugins", resolved);
         }
+    }
+
+    /// What makes doveadm tell each mail.
+    pub(super) fn add_mail_log(&mut self, wanted: MailLog, base_plugins: &str, dialect: Dialect) {
+        if wanted.plugins {
+            let mut all = plugins(self.value("mail_plugins").unwrap_or("$mail_plugins"), base_plugins);
+            add_missing(&mut all, &["notify", "mail_log"]);
+            let all = all.join(" ");
+            self.0.retain(|setting| setting.key != "mail_plugins");
+            self.push("mail_plugins", all);
+        }
+        if wanted.events {
+            let own = self.value("plugin/mail_log_events").or_else(|| self.value("mail_log_events"));
+            let mut events = words(own.unwrap_or_default());
+            add_missing(&mut events, &["save", "copy", "expunge"]);
+            let events = events.join(" ");
+            self.set_mail_log("mail_log_events", events, dialect);
+        }
+        if wanted.fields {
+            self.set_mail_log("mail_log_fields", "uid box".to_owned(), dialect);
+        }
+    }
+
+    /// Sets it in the words of the dialect and in no others.
+    fn set_mail_log(&mut self, field: &str, value: String, dialect: Dialect) {
+        let old = format!("plugin/{field}");
+        self.0.retain(|setting| setting.key != old && setting.key != field);
+        let key = if dialect == Dialect::V23 { &old } else { field };
+        self.push(key, value);
     }
 
     /// The secrets; they are still shown, as hidden, but no longer among the arguments.
@@ -142,14 +168,38 @@ fn read(option: &RenderedOption) -> Setting {
     Setting { key: key.to_owned(), value }
 }
 
-/// The plugins with those that tell each mail.
-fn merge_plugins(base: &str) -> String {
+/// The names in a list that is written with spaces, commas or as a line of a configuration.
+fn words(list: &str) -> Vec<&str> {
     let separator = |c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-' || c == '$');
-    let mut plugins: Vec<&str> = Vec::new();
-    for plugin in base.split(separator).chain(["notify", "mail_log"]) {
-        if !plugin.is_empty() && !["mail_plugins", "yes"].contains(&plugin) && !plugins.contains(&plugin) {
-            plugins.push(plugin);
+    let mut words: Vec<&str> = Vec::new();
+    for word in list.split(separator).filter(|word| !word.is_empty()) {
+        add_missing(&mut words, &[word]);
+    }
+    words
+}
+
+fn add_missing<'w>(words: &mut Vec<&'w str>, wanted: &[&'w str]) {
+    for word in wanted {
+        if !words.contains(word) {
+            words.push(word);
         }
     }
-    plugins.join(" ")
+}
+
+/// The plugins of `own`; `$mail_plugins`, from 2.4 on `$SET:mail_plugins`, stands for those of `base`.
+fn plugins<'p>(own: &'p str, base: &'p str) -> Vec<&'p str> {
+    let mut all = Vec::new();
+    for word in words(own) {
+        match word {
+            "$mail_plugins" | "$SET" => add_missing(&mut all, &plugins_of_base(base)),
+            "mail_plugins" | "yes" => {}
+            _ => add_missing(&mut all, &[word]),
+        }
+    }
+    all
+}
+
+/// What `doveconf -h mail_plugins` said: names, or a line for each.
+fn plugins_of_base(base: &str) -> Vec<&str> {
+    words(base).into_iter().filter(|word| !matches!(*word, "mail_plugins" | "yes")).collect()
 }
