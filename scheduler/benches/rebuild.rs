@@ -50,6 +50,7 @@ async fn start() -> anyhow::Result<Stage> {
         url: lab.redis().url().into(),
         prefix: "{dmf}:".to_owned(),
         deadline: Duration::from_secs(10),
+        replicas: queue::Replicas::Auto,
     })?;
     let redis = redis::Client::open(lab.redis().url())?.get_multiplexed_async_connection().await?;
     Ok(Stage { lab, store, queue, redis })

@@ -42,6 +42,7 @@ impl Stage {
             url: lab.redis().url().into(),
             prefix: "{dmf}:".to_owned(),
             deadline: Duration::from_secs(5),
+            replicas: queue::Replicas::Auto,
         })
         .unwrap();
         let source = store.create_source(&"CustomerX".parse().unwrap(), [7; 32]).await.unwrap();
