@@ -28,6 +28,7 @@ use dmf_worker::{
     tools::{self, CommandTool, RenderArguments, Tool},
 };
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 /// Moves mailboxes into the Dovecot of this machine: leases migrations, runs doveadm, records results.
 #[derive(Debug, Parser)]
@@ -138,7 +139,12 @@ async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
     let (rhythm, grace) = (settings.rhythm, settings.grace);
     let runner = Runner::new(claimant.clone(), settings, state.path()).await?;
     let runtime = Runtime {
-        heartbeat: Heartbeat { claimant: claimant.clone(), rhythm, look: Arc::default() },
+        heartbeat: Heartbeat {
+            claimant: claimant.clone(),
+            rhythm,
+            look: Arc::default(),
+            usurped: CancellationToken::new(),
+        },
         runner: Arc::new(runner),
         claimant,
         wake,

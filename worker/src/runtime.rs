@@ -53,6 +53,7 @@ impl Runtime {
         let claimant = self.claimant.clone();
         let orders = orders::obey(claimant.clone(), self.heartbeat.look.clone(), beating.clone());
         lifecycle.spawn("orders", orders);
+        lifecycle.spawn("name", leave_to_twin(lifecycle.clone(), self.heartbeat.usurped.clone()));
         let beats = lifecycle.spawn("heartbeat", self.heartbeat.run(beating.clone()));
         let drain = lifecycle.spawn("drain", drain(lifecycle.clone(), claimant.clone(), self.grace));
         let worked = work(claimant.queue.clone(), claimant.clone(), self.runner, self.wake, &lifecycle).await;
@@ -107,6 +108,14 @@ async fn drain(lifecycle: Lifecycle, claimant: Arc<Claimant>, grace: Duration) {
     if running > 0 {
         tracing::warn!(running, "the grace time is over, handing back what runs");
         claimant.table.stop_all();
+    }
+}
+
+/// Ends this process when another one has its name: what runs may finish, as at any stop.
+async fn leave_to_twin(lifecycle: Lifecycle, usurped: CancellationToken) {
+    tokio::select! {
+        () = usurped.cancelled() => lifecycle.fail("another process holds the name of this worker"),
+        () = lifecycle.soft().cancelled() => {}
     }
 }
 

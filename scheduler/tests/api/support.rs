@@ -181,7 +181,7 @@ impl Api {
             threads: 4,
             lease_deadline: Duration::from_secs(45),
         };
-        let backend = self.app.store.register_backend(&registration).await.unwrap();
+        let backend = self.app.store.register_backend(&registration, None).await.unwrap().unwrap();
         Holder {
             backend: backend.id,
             incarnation: backend.incarnation,

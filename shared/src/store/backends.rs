@@ -148,15 +148,24 @@ pub struct WorkerHeartbeat {
     pub threads_in_use: u32,
 }
 
+fn millis(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
+}
+
 impl Store {
-    /// Registers a worker and gives its row; the first worker of a target creates the target.
-    /// An existing row is taken over with the new incarnation: the caller has made sure that no
-    /// other process holds the name (see [`Store::backend`] and `protocol.md`, Restart).
-    pub async fn register_backend(&self, worker: &Registration) -> Result<Backend> {
-        super::retry_contended(|| self.register_once(worker)).await
+    /// Registers a worker and gives its row; the first worker of a target creates the target. `seen` is the
+    /// row of this name as the caller saw it when it made sure that no other process holds the name (see
+    /// `protocol.md`, Restart). `None`, and nothing changed, when it is another one by now, or has beaten
+    /// since: then there is somebody else.
+    pub async fn register_backend(
+        &self,
+        worker: &Registration,
+        seen: Option<&Backend>,
+    ) -> Result<Option<Backend>> {
+        super::retry_contended(|| self.register_once(worker, seen)).await
     }
 
-    async fn register_once(&self, worker: &Registration) -> Result<Backend> {
+    async fn register_once(&self, worker: &Registration, seen: Option<&Backend>) -> Result<Option<Backend>> {
         sqlx::query("INSERT IGNORE INTO targets (name, created) VALUES (?, UTC_TIMESTAMP(3))")
             .bind(&worker.target)
             .execute(&self.pool)
@@ -166,17 +175,21 @@ impl Store {
             expected: 1,
             actual: 0,
         })?;
+        match seen {
+            Some(seen) => self.take_over(worker, seen).await?,
+            None => self.insert_backend(worker, target.id).await?,
+        }
+        let backend = self.backend(&worker.target, &worker.name).await?;
+        Ok(backend.filter(|backend| backend.incarnation == worker.incarnation))
+    }
+
+    async fn insert_backend(&self, worker: &Registration, target: TargetId) -> Result<()> {
         sqlx::query(
-            "INSERT INTO backends (target_id, name, incarnation, machine, version, last_heartbeat,
+            "INSERT IGNORE INTO backends (target_id, name, incarnation, machine, version, last_heartbeat,
                  wanted_state, actual_state, configured_threads, lease_deadline_ms, created)
-             VALUES (?, ?, ?, ?, ?, UTC_TIMESTAMP(3), ?, ?, ?, ?, UTC_TIMESTAMP(3))
-             ON DUPLICATE KEY UPDATE incarnation = VALUES(incarnation), machine = VALUES(machine),
-                 version = VALUES(version), last_heartbeat = UTC_TIMESTAMP(3), beat = beat + 1, threads_in_use = 0,
-                 wanted_state = COALESCE(initial_state, VALUES(wanted_state)),
-                 actual_state = COALESCE(initial_state, VALUES(actual_state)),
-                 configured_threads = VALUES(configured_threads), lease_deadline_ms = VALUES(lease_deadline_ms)",
+             VALUES (?, ?, ?, ?, ?, UTC_TIMESTAMP(3), ?, ?, ?, ?, UTC_TIMESTAMP(3))",
         )
-        .bind(target.id.0)
+        .bind(target.0)
         .bind(&worker.name)
         .bind(worker.incarnation)
         .bind(&worker.machine)
@@ -184,14 +197,32 @@ impl Store {
         .bind(worker.initial_state.as_str())
         .bind(worker.initial_state.as_str())
         .bind(worker.threads)
-        .bind(u32::try_from(worker.lease_deadline.as_millis()).unwrap_or(u32::MAX))
+        .bind(millis(worker.lease_deadline))
         .execute(&self.pool)
         .await?;
-        self.backend(&worker.target, &worker.name).await?.ok_or(Error::RowsAffected {
-            table: "backends",
-            expected: 1,
-            actual: 0,
-        })
+        Ok(())
+    }
+
+    async fn take_over(&self, worker: &Registration, seen: &Backend) -> Result<()> {
+        sqlx::query(
+            "UPDATE backends SET incarnation = ?, machine = ?, version = ?, last_heartbeat = UTC_TIMESTAMP(3),
+                 beat = beat + 1, threads_in_use = 0, wanted_state = COALESCE(initial_state, ?),
+                 actual_state = COALESCE(initial_state, ?), configured_threads = ?, lease_deadline_ms = ?
+             WHERE id = ? AND incarnation = ? AND beat = ?",
+        )
+        .bind(worker.incarnation)
+        .bind(&worker.machine)
+        .bind(&worker.version)
+        .bind(worker.initial_state.as_str())
+        .bind(worker.initial_state.as_str())
+        .bind(worker.threads)
+        .bind(millis(worker.lease_deadline))
+        .bind(seen.id.0)
+        .bind(seen.incarnation)
+        .bind(seen.beat)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
     }
 
     /// The backend `name` of the target `target`.

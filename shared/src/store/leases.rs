@@ -85,6 +85,14 @@ impl Store {
         .await?;
         rows.iter().map(decode).collect()
     }
+
+    /// Everything that this incarnation holds, whatever its backend is called.
+    pub async fn leases_of_incarnation(&self, incarnation: Uuid) -> Result<Vec<HeldLease>> {
+        let statement =
+            "SELECT source_id, journal_id, sourcehost_id, epoch, wanted FROM leases WHERE incarnation = ?";
+        let rows = sqlx::query(statement).bind(incarnation).fetch_all(&self.pool).await?;
+        rows.iter().map(decode).collect()
+    }
 }
 
 fn decode(row: &MySqlRow) -> Result<HeldLease> {

@@ -100,7 +100,7 @@ pub async fn register(store: &Store, name: &str) -> Holder {
         threads: 4,
         lease_deadline: Duration::from_secs(45),
     };
-    let backend = store.register_backend(&registration).await.unwrap();
+    let backend = store.register_backend(&registration, None).await.unwrap().unwrap();
     assert_eq!(backend.incarnation, registration.incarnation);
     Holder {
         backend: backend.id,

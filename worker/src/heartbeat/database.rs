@@ -55,6 +55,7 @@ impl Heartbeat {
             let backend = self.claimant.holder.backend;
             tracing::error!(%backend, "another process holds the name of this worker; leasing nothing more");
             self.table().drain();
+            self.usurped.cancel();
             return;
         };
         if state != self.table().state() && !self.table().is_draining() {

@@ -57,6 +57,8 @@ pub struct Heartbeat {
     pub rhythm: Rhythm,
     /// Told when something is wanted now: then it beats at once.
     pub look: Arc<Look>,
+    /// Cancelled when another process has taken this worker's name: two must not live on.
+    pub usurped: CancellationToken,
 }
 
 impl Heartbeat {

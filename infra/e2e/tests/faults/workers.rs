@@ -237,3 +237,19 @@ async fn a_lease_whose_row_is_locked_keeps_no_other_from_being_reaped() -> Resul
     })
     .await
 }
+
+#[tokio::test]
+async fn a_worker_whose_name_was_taken_ends() -> Result<()> {
+    on_field(two_workers(), 1, async |field| {
+        let truths = field.submit_stalled(&["one"]).await?;
+        sqlx::query("UPDATE backends SET incarnation = UNHEX(REPLACE(UUID(), '-', ''))")
+            .execute(field.books.pool())
+            .await?;
+        field.host.proxy.stall(false);
+        let status = field.worker(1).wait().await?;
+        ensure!(!status.success(), "it ended with {status}");
+        field.worker(2).start()?;
+        field.expect_success(&truths).await
+    })
+    .await
+}
