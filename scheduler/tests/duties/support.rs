@@ -57,7 +57,7 @@ impl Stage {
             threads: 4,
             lease_deadline: Duration::from_secs(45),
         };
-        let backend = store.register_backend(&registration).await.unwrap();
+        let backend = store.register_backend(&registration, None).await.unwrap().unwrap();
         let holder = Holder {
             backend: backend.id,
             target: backend.target_id,
