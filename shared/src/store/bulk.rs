@@ -51,6 +51,7 @@ impl Store {
             match self.submit_batch_once(source, batch, dry_run).await {
                 // A deadlock, or a twin that created the same user or row at the same moment: look again.
                 Err(Error::Contended(_) | Error::Conflict { .. }) if tried < super::CONTENTION_ATTEMPTS => {
+                    super::pause_contended(tried).await;
                     tried += 1;
                 }
                 done => return done,

@@ -148,6 +148,11 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(15);
 /// How often a transaction that met a deadlock or a lock wait is tried in all.
 const CONTENTION_ATTEMPTS: u32 = 5;
 
+/// Waits a short random time before the next attempt, so that those who met do not meet again.
+async fn pause_contended(tried: u32) {
+    tokio::time::sleep(Duration::from_millis(fastrand::u64(5..=20 * u64::from(tried)))).await;
+}
+
 /// Runs a transaction again, after a short random pause, while rows are contended.
 async fn retry_contended<T, F>(attempt: impl FnMut() -> F) -> Result<T>
 where
@@ -175,7 +180,7 @@ where
         match answer.unwrap_or_else(|_| Err(Error::Unavailable(sqlx::Error::PoolTimedOut))) {
             Err(error @ Error::Contended(_)) if tried < CONTENTION_ATTEMPTS && may_retry(&error) => {
                 tracing::debug!(%error, tried, "transaction contended, trying again");
-                tokio::time::sleep(Duration::from_millis(fastrand::u64(5..=20 * u64::from(tried)))).await;
+                pause_contended(tried).await;
                 tried += 1;
             }
             done => return done,

@@ -79,6 +79,7 @@ impl Store {
                 Err(SubmitError::Store(Error::Contended(_) | Error::Conflict { .. }))
                     if tried < super::CONTENTION_ATTEMPTS =>
                 {
+                    super::pause_contended(tried).await;
                     tried += 1;
                 }
                 done => return done,

@@ -63,6 +63,7 @@ where
             Err(UserError::Store(Error::Contended(_) | Error::Conflict { .. }))
                 if tried < super::CONTENTION_ATTEMPTS =>
             {
+                super::pause_contended(tried).await;
                 tried += 1;
             }
             done => return done,
