@@ -16,6 +16,7 @@
 --   seq, pass           string  counters
 --   replicas            string  set once Redis was seen to have replicas
 --   lead:<duty>         string  who has a duty, expires when that dies
+--   progress:<worker>   hash    member -> how far it has come, as JSON; expires when the worker is gone
 -- Channels: wake:<t> when a host enters a ring of t or t has a new earliest delay; wake after a rebuild.
 -- A member is '<source id>:<journal id>'.
 local P = ARGV[1]

@@ -73,7 +73,7 @@ async fn a_hand_back_that_counts_makes_an_end_after_too_many() {
     let job = submit(&scene, "alice").await;
     for loss in 1..=3 {
         let claimed = claim(&scene, job).await;
-        assert_eq!((claimed.losses, claimed.loss_blocks.len()), (loss - 1, loss as usize - 1));
+        assert_eq!((claimed.losses, claimed.blocks.len()), (loss - 1, loss as usize - 1));
         let counted = CountedLoss { cause: LossCause::Fault, max_losses: 3 };
         let back = HandBack { attempt: Some(loss), loss: Some(counted), ..HandBack::default() };
         let store = &scene.store;
@@ -102,7 +102,7 @@ async fn a_hand_back_that_counts_keeps_its_pause() {
     let job = submit(&scene, "alice").await;
     let claimed = claim(&scene, job).await;
     let loss = Some(CountedLoss { cause: LossCause::Refused, max_losses: 3 });
-    let back = HandBack { delay_ms: Some(3_600_000), attempt: None, loss };
+    let back = HandBack { delay_ms: Some(3_600_000), loss, ..HandBack::default() };
     scene.store.hand_back(&scene.source, job, claimed.epoch, &back).await.unwrap();
     let decisions = scene.store.claim(&scene.holder, &requests(&scene, &[job])).await.unwrap();
     let Some(Decision::Refused(_, Refusal::TooEarly { wait_ms })) = decisions.first() else {

@@ -10,7 +10,10 @@ use apalis_core::{backend::TaskSink as _, task::builder::TaskBuilder};
 use dmf_lab::{Lab, poll_until};
 use dmf_shared::{
     domain::ids::{Epoch, HostId, JobId, JournalId, SourceId, TargetId},
-    queue::{Error, Free, Hold, Host, Job, JobState, Producer, Proposal, Queue, Running, Settlement, Then},
+    queue::{
+        Error, Free, Hold, Host, Job, JobState, Producer, Progress, Proposal, Queue, Running, Settlement,
+        Then,
+    },
 };
 use futures::stream;
 use support::{PATIENCE, queue};
@@ -379,4 +382,24 @@ async fn a_rebuild_that_is_given_up_is_taken_over_at_once() {
     assert!(matches!(queue.propose(TARGET, ALL, LONG).await, Err(Error::Rebuild)));
     let second = queue.begin_rebuild().await.unwrap().unwrap();
     second.finish().await.unwrap();
+}
+
+#[tokio::test]
+async fn progress_is_replaced_by_its_worker_and_goes_with_it() {
+    let lab = lab().await;
+    let queue = queue(&lab);
+    let progress = |saved| Progress {
+        epoch: Epoch(3),
+        step: "dsync".to_owned(),
+        mailbox: Some("a:b \"ü\"".to_owned()),
+        saved,
+        expunged: 0,
+    };
+    queue.report_progress("t/one", &[(id(1), progress(1)), (id(2), progress(2))]).await.unwrap();
+    queue.report_progress("t/one", &[(id(2), progress(5))]).await.unwrap();
+    let told = queue.progress("t/one", &[id(1), id(2)]).await.unwrap();
+    assert_eq!(told, [None, Some(progress(5))]);
+    assert_eq!(queue.progress("t/other", &[id(2)]).await.unwrap(), [None]);
+    queue.report_progress("t/one", &[]).await.unwrap();
+    assert_eq!(queue.progress("t/one", &[id(2)]).await.unwrap(), [None]);
 }

@@ -282,6 +282,37 @@ async fn a_handed_back_migration_waits_again_with_a_new_epoch() {
 }
 
 #[tokio::test]
+async fn what_a_lease_has_done_stays_with_the_row_until_its_end() {
+    let lab = lab().await;
+    let scene = scene(&lab, 1).await;
+    let (store, source) = (&scene.store, &scene.source);
+    let job = submit(&scene, "alice").await;
+    claim(&scene, &[job]).await;
+    let counts = Counts { sync_message_count: Some(5), sync_speed: Some(70), ..Counts::default() };
+    let details = json!([{ "dsync": { "attempts": 1 } }]);
+    let carried = json!({ "saved": { "INBOX": 5 } });
+    let back = HandBack {
+        attempt: Some(1),
+        details: Some(details.clone()),
+        counts,
+        carried: Some(carried.clone()),
+        ..HandBack::default()
+    };
+    store.hand_back(source, job, Epoch(1), &back).await.unwrap();
+    let claimed = granted(claim(&scene, &[job]).await).pop().unwrap();
+    assert_eq!((json!(claimed.blocks), claimed.carried), (details, Some(carried)));
+    // While another attempt is on its way, nobody knows how much was moved.
+    assert!(store.note_attempt(source, job, claimed.epoch, 2, &json!({})).await.unwrap());
+    let user = claimed.user.id;
+    let record = store.latest_record(source, user).await.unwrap().unwrap();
+    assert_eq!((record.sync_message_count, record.sync_speed), (None, Some(70)));
+    let finish = Finish { counts: Counts { sync_message_count: Some(9), ..Counts::default() }, ..success() };
+    store.finish(source, job, claimed.epoch, &finish).await.unwrap();
+    let record = store.latest_record(source, user).await.unwrap().unwrap();
+    assert_eq!((record.sync_message_count, record.sync_speed), (Some(9), Some(70)));
+}
+
+#[tokio::test]
 async fn a_closed_migration_keeps_its_lease_until_its_child_is_dead() {
     let lab = lab().await;
     let scene = scene(&lab, 1).await;
@@ -356,7 +387,7 @@ async fn a_lost_migration_waits_again_and_is_given_up_after_too_many_losses() {
     let job = submit(&scene, "alice").await;
     for loss in 1..=3 {
         let claimed = granted(claim(&scene, &[job]).await).pop().unwrap();
-        assert_eq!((claimed.losses, claimed.loss_blocks.len()), (loss - 1, loss as usize - 1));
+        assert_eq!((claimed.losses, claimed.blocks.len()), (loss - 1, loss as usize - 1));
         let lease = beat_of(&scene.store.lease_beats().await.unwrap(), job);
         // Whoever still beats is not reaped.
         scene.store.heartbeat_leases(&scene.holder, &[(job, claimed.epoch)]).await.unwrap();

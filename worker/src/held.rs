@@ -11,13 +11,16 @@ use std::{
 
 use dmf_shared::{
     domain::ids::{Epoch, JobId, TargetId},
-    queue::{Free, Running},
+    queue::{Free, Progress, Running},
     store::{BackendState, Claimed},
 };
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::process::{Deadline, LeaseClock, LeaseHandle};
+use crate::{
+    doveadm::mail_log::StderrReading,
+    process::{Deadline, LeaseClock, LeaseHandle},
+};
 
 /// Why a running migration is to stop, the weakest first: a stronger reason replaces a weaker one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,14 +43,26 @@ pub struct Held {
     stop: CancellationToken,
     reason: AtomicU8,
     ending: AtomicBool,
+    progress: Mutex<Shown>,
 }
+
+/// What is shown of a migration while it runs.
+#[derive(Debug, Default)]
+struct Shown {
+    /// Mails that runs before this one have saved and expunged.
+    before: (u64, u64),
+    now: Option<Progress>,
+}
+
+/// Longest name of a mailbox that is shown, in bytes.
+const SHOWN_NAME: usize = 255;
 
 impl Held {
     /// A lease that holds until `deadline` unless a heartbeat extends it.
     pub fn new(claimed: Claimed, deadline: Deadline) -> Self {
         let (handle, clock) = LeaseClock::channel(deadline);
-        let (stop, reason, ending) = Default::default();
-        Self { claimed, handle, clock, stop, reason, ending }
+        let (stop, reason, ending, progress) = Default::default();
+        Self { claimed, handle, clock, stop, reason, ending, progress }
     }
 
     /// What its children obey.
@@ -96,6 +111,36 @@ impl Held {
     /// Whether its end is being recorded or is so already: a lease that is gone is no loss then.
     pub fn is_ending(&self) -> bool {
         self.ending.load(Ordering::SeqCst)
+    }
+
+    /// Runs of the sync command before the one that follows have saved and expunged so many mails.
+    pub fn begin_progress(&self, saved: u64, expunged: u64) {
+        self.shown().before = (saved, expunged);
+    }
+
+    /// Shows how far a step has come by what its command has said.
+    pub fn show_progress(&self, step: &str, so_far: &StderrReading) {
+        let mut shown = self.shown();
+        let (saved, expunged) = shown.before;
+        let counts = so_far.counts();
+        let mailbox = so_far.mailbox().map(|name| name[..name.floor_char_boundary(SHOWN_NAME)].to_owned());
+        shown.now = Some(Progress {
+            epoch: self.claimed.epoch,
+            step: step.to_owned(),
+            mailbox,
+            saved: saved.saturating_add(counts.total_saved()),
+            expunged: expunged.saturating_add(counts.total_expunged()),
+        });
+    }
+
+    /// How far it has come; `None` before its first step.
+    pub fn progress(&self) -> Option<Progress> {
+        self.shown().now.clone()
+    }
+
+    fn shown(&self) -> MutexGuard<'_, Shown> {
+        // Each use leaves it whole, so a panic elsewhere is no reason to show nothing.
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// As heartbeats and releases name it.

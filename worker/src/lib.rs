@@ -7,6 +7,7 @@ pub mod lessor;
 pub mod migration;
 pub mod orders;
 pub mod process;
+pub mod progress;
 pub mod registration;
 pub mod runtime;
 pub mod settings;

@@ -20,7 +20,7 @@ use dmf_worker::{
     heartbeat::Heartbeat,
     held::Table,
     lessor::Claimant,
-    migration::Runner,
+    migration::{Machine, Runner},
     process::guard,
     registration::{self, StateDir},
     runtime::Runtime,
@@ -113,7 +113,15 @@ fn answer(answer: Result<String, tools::Error>) -> ExitCode {
 async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
     let lifecycle = Lifecycle::new();
     lifecycle.watch_signals().context("signals")?;
-    let state = StateDir::lock(&settings.state_dir)?;
+    // What is wrong with this machine is known before anybody hears of this worker.
+    let state = match StateDir::lock(&settings.state_dir) {
+        Err(error @ registration::Error::State { .. }) => return Ok(wrong_machine(error)),
+        locked => locked?,
+    };
+    let machine = match Machine::inspect(&settings, state.path()).await {
+        Ok(machine) => machine,
+        Err(error) => return Ok(wrong_machine(error)),
+    };
     let store = Store::connect_lazily(&store::Options::from(&settings.database));
     let queue = Queue::connect_lazily(&settings.queue)?;
     let Some(backend) = take_place(&store, &state, &settings, &lifecycle).await? else {
@@ -137,7 +145,7 @@ async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
         untold: Mutex::default(),
     });
     let (rhythm, grace) = (settings.rhythm, settings.grace);
-    let runner = Runner::new(claimant.clone(), settings, state.path()).await?;
+    let runner = Runner::new(claimant.clone(), settings, machine);
     let runtime = Runtime {
         heartbeat: Heartbeat {
             claimant: claimant.clone(),
@@ -162,6 +170,12 @@ async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
     store.close().await;
     tracing::info!(?ending, "the worker has stopped");
     Ok(ending.exit_code())
+}
+
+/// Settings that do not fit this machine: to try again changes nothing.
+fn wrong_machine(error: impl Into<anyhow::Error>) -> ExitCode {
+    tracing::error!("{:#}", error.into());
+    ExitCode::from(config::EXIT_CODE)
 }
 
 /// How long children may take to end and leases to be handed back after the grace time.

@@ -16,7 +16,7 @@ use crate::process::{self, kill_leftovers};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The state directory can't be used.
-    #[error("state directory {}", path.display())]
+    #[error("dmf.worker.state-dir: {} can't be used", path.display())]
     State {
         /// The file or directory at fault.
         path: PathBuf,

@@ -12,7 +12,7 @@ use futures::FutureExt as _;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::{heartbeat::Heartbeat, held::Held, lessor::Claimant, migration::Runner, orders};
+use crate::{heartbeat::Heartbeat, held::Held, lessor::Claimant, migration::Runner, orders, progress};
 
 /// More handlers than apalis is ever to run; the real limit is that of the lease table, which the API
 /// moves while the worker runs.
@@ -54,6 +54,7 @@ impl Runtime {
         let orders = orders::obey(claimant.clone(), self.heartbeat.look.clone(), beating.clone());
         lifecycle.spawn("orders", orders);
         lifecycle.spawn("name", leave_to_twin(lifecycle.clone(), self.heartbeat.usurped.clone()));
+        let reports = lifecycle.spawn("progress", progress::report(claimant.clone(), beating.clone()));
         let beats = lifecycle.spawn("heartbeat", self.heartbeat.run(beating.clone()));
         let drain = lifecycle.spawn("drain", drain(lifecycle.clone(), claimant.clone(), self.grace));
         let worked = work(claimant.queue.clone(), claimant.clone(), self.runner, self.wake, &lifecycle).await;
@@ -63,7 +64,7 @@ impl Runtime {
         drain.abort();
         beating.cancel();
         // The task ends at once; whether it panicked was reported by the lifecycle.
-        let _ = beats.await;
+        let _ = tokio::join!(beats, reports);
         say_goodbye(&claimant).await;
     }
 }

@@ -22,6 +22,8 @@ pub struct Builder {
     redis: Persistence,
     extra: String,
     doveadm: Option<PathBuf>,
+    storage: dmf_lab::Storage,
+    max_userip_connections: Option<u32>,
 }
 
 impl Default for Builder {
@@ -37,6 +39,8 @@ impl Default for Builder {
             redis: Persistence::None,
             extra: String::new(),
             doveadm: None,
+            storage: dmf_lab::Storage::Mdbox,
+            max_userip_connections: None,
         }
     }
 }
@@ -96,6 +100,18 @@ impl Builder {
         self
     }
 
+    /// How the target stores mail, mdbox unless told.
+    pub fn storage(mut self, storage: dmf_lab::Storage) -> Self {
+        self.storage = storage;
+        self
+    }
+
+    /// How many connections the source allows for one user, 10 unless told.
+    pub fn max_userip_connections(mut self, limit: u32) -> Self {
+        self.max_userip_connections = Some(limit);
+        self
+    }
+
     /// Adds settings, as YAML, to those of all workers.
     pub fn worker_settings(mut self, yaml: &str) -> Self {
         self.extra.push_str(yaml);
@@ -127,8 +143,11 @@ impl Builder {
 
     /// Starts the fleet and waits until all of it serves.
     pub async fn start(self, binaries: &Binaries) -> Result<Fleet> {
-        let lab = Lab::builder().mariadb().redis_with(self.redis).source(SOURCE);
-        let lab = lab.target(dmf_lab::Storage::Mdbox).start().await?;
+        let mut lab = Lab::builder().mariadb().redis_with(self.redis).source(SOURCE).target(self.storage);
+        if let Some(limit) = self.max_userip_connections {
+            lab = lab.max_userip_connections(limit);
+        }
+        let lab = lab.start().await?;
         let links = if self.is_isolated { self.open_links(&lab).await? } else { BTreeMap::new() };
         let parts = Parts {
             schedulers: self.schedulers,

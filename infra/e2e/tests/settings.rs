@@ -68,7 +68,10 @@ fn a_worker_reports_all_faults() -> Result<()> {
 redis.url: not-a-url-s3cret
 dmf.lease: { heartbeat: 10s, deadline: 20s }
 dmf.worker:
-  identity.name: a/b
+  identity: { name: a/b, target: -x }
+  command.logging.file.format: logs/%(user)
+  policy: { diverged: retry, limited: accept, quota: backoff }
+  hooks.source.CustomerX.cutover.post: { name: doveadm, subCommand: 7 }
   threads.max: many
   initial-state: ASLEEP
   sync.retry.attempts: 0
@@ -80,12 +83,38 @@ dmf.doveadm.source.default.command.migration1: { name: doveadm, subCommand: 7 }
         "redis.url",
         "dmf.lease.deadline",
         "dmf.worker.identity.name",
+        "dmf.worker.identity.target",
+        "dmf.worker.command.logging.file.format",
+        "dmf.worker.policy.diverged",
+        "dmf.worker.policy.limited",
+        "dmf.worker.policy.quota",
+        "dmf.worker.hooks.source.CustomerX.cutover.post",
         "dmf.worker.threads.max",
         "dmf.worker.initial-state",
         "dmf.worker.sync.retry.attempts",
         "dmf.doveadm.source.default.command.migration1",
     ];
     expect_faults(&output, &keys, &["s3cret"]);
+    Ok(())
+}
+
+/// Nobody has heard of the worker then: there is not even a database.
+#[test]
+fn a_machine_that_can_not_run_doveadm_is_found_before_the_worker_registers() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let nowhere = Port::reserve()?;
+    let settings = format!(
+        "datasources.default: {{ url: 'jdbc:mariadb://127.0.0.1:{}/x', username: x, password: x }}
+dmf.worker.state-dir: {}
+dmf.doveadm.path: /nowhere/doveadm
+",
+        nowhere.number(),
+        dir.path().display()
+    );
+    let output = run(&Binaries::for_test()?.worker(), &settings)?;
+    let log = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(WRONG_SETTINGS), "{log}");
+    assert!(log.contains("dmf.doveadm: doveadm can't be used: /nowhere/doveconf can't be run"), "{log}");
     Ok(())
 }
 

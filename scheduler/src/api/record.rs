@@ -1,6 +1,6 @@
 //! A migration's record in answers.
 
-use dmf_shared::store;
+use dmf_shared::{queue, store};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -59,6 +59,38 @@ pub struct Record {
     #[serde(skip_serializing_if = "is_left_out")]
     #[schema(schema_with = free_object)]
     verification: Option<Value>,
+    /// Only while it runs, and only in v2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    progress: Option<Progress>,
+}
+
+/// How far a running migration has come.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Progress)]
+pub struct Progress {
+    /// The step that runs, as `details` names it.
+    step: String,
+    /// The mailbox of the last mail, once there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mailbox: Option<String>,
+    /// Mails saved so far.
+    saved: u64,
+    /// Mails expunged so far.
+    expunged: u64,
+}
+
+impl Record {
+    /// With what its worker says of it.
+    #[must_use]
+    pub fn with_progress(mut self, progress: Option<&queue::Progress>) -> Self {
+        self.progress = progress.map(|progress| Progress {
+            step: progress.step.clone(),
+            mailbox: progress.mailbox.clone(),
+            saved: progress.saved,
+            expunged: progress.expunged,
+        });
+        self
+    }
 }
 
 impl From<&store::Record> for Record {
@@ -85,6 +117,7 @@ impl From<&store::Record> for Record {
             sync_message_count: record.sync_message_count,
             sync_speed: record.sync_speed,
             verification: record.verification.clone(),
+            progress: None,
         }
     }
 }

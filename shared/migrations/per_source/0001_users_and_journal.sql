@@ -48,6 +48,8 @@ CREATE TABLE IF NOT EXISTS {journal} (
     modified               DATETIME(3) NOT NULL,
     -- target/worker, as text: the record outlives the backend.
     backend                VARCHAR(330) NULL,
+    -- While the row is open: JSON that a worker leaves for the next claim, such as mails moved so far.
+    carried                LONGTEXT NULL,
     details                LONGTEXT NULL,
     target_message_count   BIGINT UNSIGNED NULL,
     target_mailbox_size    BIGINT UNSIGNED NULL,

@@ -26,6 +26,7 @@ scripts! {
     PROMOTE_DUE = "promote_due",
     PROPOSE_JOBS = "propose_jobs",
     PUSH_JOBS = "push_jobs",
+    REPORT_PROGRESS = "report_progress",
     SET_HOSTS = "set_hosts",
     SETTLE_JOBS = "settle_jobs",
     TAKE_LEAD = "take_lead",

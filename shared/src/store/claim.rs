@@ -87,8 +87,10 @@ pub struct Claimed {
     pub post_started: bool,
     /// Only its failure command is to run; then it gets this end state.
     pub cleanup: Option<Status>,
-    /// What earlier claims left: blocks of `details` that stay.
-    pub loss_blocks: Vec<Value>,
+    /// Blocks of `details` that earlier claims left.
+    pub blocks: Vec<Value>,
+    /// What the claim before this one left for it, as the worker wrote it.
+    pub carried: Option<Value>,
     /// How long ago it was first claimed, in milliseconds: time in the backlog does not count.
     pub age_ms: u64,
     /// How long it waited between its submission and this claim, in milliseconds.

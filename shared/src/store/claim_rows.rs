@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sqlx::{FromRow as _, MySqlConnection, Row as _};
 
@@ -48,7 +49,8 @@ pub(super) struct Row {
     pub(super) waited_ms: i64,
     pub(super) age_ms: i64,
     pub(super) user_leased: bool,
-    pub(super) loss_blocks: Vec<Value>,
+    pub(super) blocks: Vec<Value>,
+    pub(super) carried: Option<Value>,
     pub(super) pre_started: bool,
     pub(super) post_started: bool,
     pub(super) cleanup: Option<Status>,
@@ -68,7 +70,8 @@ impl Row {
             forced: self.forced,
             attempt: self.attempt,
             losses: self.losses,
-            loss_blocks: self.loss_blocks.clone(),
+            blocks: self.blocks.clone(),
+            carried: self.carried.clone(),
             pre_started: self.pre_started,
             post_started: self.post_started,
             cleanup: self.cleanup,
@@ -131,7 +134,7 @@ pub(super) async fn lock_rows(
     let statement = format!(
         "{} WHERE id IN ({}) ORDER BY id FOR UPDATE WAIT {LOCK_WAIT_SECS}",
         tables.text(
-            "SELECT id, user_id, sourcehost_id, target_id, status, phase, priority, forced, epoch, attempt, losses, details, pre_started, post_started,
+            "SELECT id, user_id, sourcehost_id, target_id, status, phase, priority, forced, epoch, attempt, losses, details, carried, pre_started, post_started,
                  cleanup,
                  CAST(COALESCE(TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), not_before), 0) AS SIGNED) AS wait_us,
                  CAST(TIMESTAMPDIFF(MICROSECOND, GREATEST(created, COALESCE(not_before, created)),
@@ -167,7 +170,8 @@ pub(super) async fn lock_rows(
             waited_ms: waited_us / 1000,
             age_ms: row.try_get::<i64, _>("age_us")? / 1000,
             user_leased: false,
-            loss_blocks: loss_blocks(row.try_get("details")?)?,
+            blocks: json(row.try_get("details")?, "details")?.unwrap_or_default(),
+            carried: json(row.try_get("carried")?, "carried")?,
             pre_started: row.try_get("pre_started")?,
             post_started: row.try_get("post_started")?,
             cleanup: row.try_get::<Option<String>, _>("cleanup")?.as_deref().and_then(Status::parse),
@@ -178,11 +182,10 @@ pub(super) async fn lock_rows(
     Ok(rows)
 }
 
-/// A row that waits has no other blocks than those of losses: results are only written at the end.
-fn loss_blocks(details: Option<String>) -> Result<Vec<Value>> {
-    details.map_or(Ok(Vec::new()), |text| {
-        serde_json::from_str(&text).map_err(|_| Error::Inconsistent { table: "journal", column: "details" })
-    })
+fn json<T: DeserializeOwned>(text: Option<String>, column: &'static str) -> Result<Option<T>> {
+    text.map(|text| serde_json::from_str(&text))
+        .transpose()
+        .map_err(|_| Error::Inconsistent { table: "journal", column })
 }
 
 async fn mark_leased_users(

@@ -15,7 +15,7 @@ use crate::domain::{
     migration::Status,
 };
 
-/// The numbers of a record; `None` stays null.
+/// The numbers of a record; `None` leaves what an earlier claim has recorded, or null.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Mails on the target after the sync.
@@ -49,13 +49,19 @@ pub struct Finish {
     pub attempt: u32,
 }
 
-/// A migration that goes back into the queue.
+/// A migration that goes back into the queue. What is `None` stays as it is in the row.
 #[derive(Debug, Clone, Default)]
 pub struct HandBack {
     /// It does not start again before so many milliseconds have passed.
     pub delay_ms: Option<u64>,
-    /// Attempts so far; `None` leaves the number as it is.
+    /// Attempts so far.
     pub attempt: Option<u32>,
+    /// What was run, in order.
+    pub details: Option<Value>,
+    /// The numbers so far.
+    pub counts: Counts,
+    /// What the next claim has to know of those before it.
+    pub carried: Option<Value>,
     /// Counted and recorded like a lost worker: the migration is given up after too many.
     pub loss: Option<CountedLoss>,
 }
@@ -113,9 +119,13 @@ impl Store {
         let counts = finish.counts;
         let updated = sqlx::query(Tables::of(&source.name).sql(
             "UPDATE {journal} SET status = ?, stopped = UTC_TIMESTAMP(3), modified = UTC_TIMESTAMP(3),
-                 details = ?, attempt = ?, target_message_count = ?, target_mailbox_size = ?,
-                 source_message_count = ?, source_mailbox_size = ?, expunged_message_count = ?,
-                 sync_message_count = ?, sync_speed = ?, verification = ?
+                 details = ?, attempt = ?, target_message_count = COALESCE(?, target_message_count),
+                 target_mailbox_size = COALESCE(?, target_mailbox_size),
+                 source_message_count = COALESCE(?, source_message_count),
+                 source_mailbox_size = COALESCE(?, source_mailbox_size),
+                 expunged_message_count = COALESCE(?, expunged_message_count),
+                 sync_message_count = COALESCE(?, sync_message_count), sync_speed = COALESCE(?, sync_speed),
+                 verification = COALESCE(?, verification), carried = NULL
              WHERE id = ? AND epoch = ? AND status = 'SYNC'",
         ))
         .bind(finish.status.as_str())
@@ -161,9 +171,9 @@ impl Store {
     ) -> Result<Finished> {
         let mut tx = self.begin().await?;
         let tables = Tables::of(&source.name);
+        // Before anything else, after which the row has another epoch.
+        note_return(&mut tx, &tables, job, epoch, back).await?;
         if let Some(CountedLoss { cause, max_losses }) = back.loss {
-            // Before the loss, after which the row has another epoch.
-            note_return(&mut tx, &tables, job, epoch, back).await?;
             let taken = take_back(&mut tx, &tables, &Lost { job, epoch, cause, max_losses }).await?;
             let rows = u64::from(matches!(taken, Reaped::Done(_)));
             return self::end(tx, job, epoch, rows, true).await;
@@ -171,16 +181,12 @@ impl Store {
         // Cancelled: ABORTED at once, or after the failure command when the pre command had started.
         // MariaDB assigns from left to right, so `cleanup` comes last.
         let updated = sqlx::query(tables.sql(
-            "UPDATE {journal} SET epoch = epoch + 1, modified = UTC_TIMESTAMP(3), attempt = COALESCE(?, attempt),
+            "UPDATE {journal} SET epoch = epoch + 1, modified = UTC_TIMESTAMP(3),
                  stopped = IF(cancel_requested AND NOT pre_started, UTC_TIMESTAMP(3), NULL),
-                 not_before = IF(? IS NULL, not_before, UTC_TIMESTAMP(3) + INTERVAL ? * 1000 MICROSECOND),
                  status = IF(cancel_requested AND NOT pre_started, 'ABORTED', 'SCHEDULED'),
                  cleanup = IF(cancel_requested AND pre_started AND cleanup IS NULL, 'ABORTED', cleanup)
              WHERE id = ? AND epoch = ? AND status = 'SYNC'",
         ))
-        .bind(back.attempt)
-        .bind(back.delay_ms)
-        .bind(back.delay_ms.unwrap_or(0))
         .bind(job.journal.0)
         .bind(epoch.0)
         .execute(&mut *tx)
@@ -189,7 +195,7 @@ impl Store {
     }
 }
 
-/// Attempts so far, and when it may start again.
+/// What was done so far, and when it may start again.
 async fn note_return(
     connection: &mut MySqlConnection,
     tables: &Tables,
@@ -198,11 +204,26 @@ async fn note_return(
     back: &HandBack,
 ) -> Result<()> {
     sqlx::query(tables.sql(
-        "UPDATE {journal} SET attempt = COALESCE(?, attempt),
+        "UPDATE {journal} SET attempt = COALESCE(?, attempt), details = COALESCE(?, details),
+             carried = COALESCE(?, carried), target_message_count = COALESCE(?, target_message_count),
+             target_mailbox_size = COALESCE(?, target_mailbox_size),
+             source_message_count = COALESCE(?, source_message_count),
+             source_mailbox_size = COALESCE(?, source_mailbox_size),
+             expunged_message_count = COALESCE(?, expunged_message_count),
+             sync_message_count = COALESCE(?, sync_message_count), sync_speed = COALESCE(?, sync_speed),
              not_before = IF(? IS NULL, not_before, UTC_TIMESTAMP(3) + INTERVAL ? * 1000 MICROSECOND)
          WHERE id = ? AND epoch = ? AND status = 'SYNC'",
     ))
     .bind(back.attempt)
+    .bind(back.details.as_ref().map(Value::to_string))
+    .bind(back.carried.as_ref().map(Value::to_string))
+    .bind(back.counts.target_message_count)
+    .bind(back.counts.target_mailbox_size)
+    .bind(back.counts.source_message_count)
+    .bind(back.counts.source_mailbox_size)
+    .bind(back.counts.expunged_message_count)
+    .bind(back.counts.sync_message_count)
+    .bind(back.counts.sync_speed)
     .bind(back.delay_ms)
     .bind(back.delay_ms.unwrap_or(0))
     .bind(job.journal.0)

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::{Result, Source, Store, tables::Tables};
+use super::{Finish, Result, Source, Store, tables::Tables};
 use crate::domain::{
     ids::{Epoch, JobId},
     migration::Status,
@@ -38,20 +38,24 @@ impl Store {
         Ok(noted.rows_affected() == 1)
     }
 
-    /// Notes that the sync command is about to run for the `attempt`th time. `false`: the lease is not
-    /// this holder's any more, and nothing must be started.
+    /// Notes that the sync command is about to run for the `attempt`th time, and what the next claim has
+    /// to know if this one is lost. Until a result is recorded nobody knows how much was moved. `false`:
+    /// the lease is not this holder's any more, and nothing must be started.
     pub async fn note_attempt(
         &self,
         source: &Source,
         job: JobId,
         epoch: Epoch,
         attempt: u32,
+        carried: &Value,
     ) -> Result<bool> {
-        let noted = sqlx::query(
-            Tables::of(&source.name)
-                .sql("UPDATE {journal} SET attempt = ? WHERE id = ? AND epoch = ? AND status = 'SYNC'"),
-        )
+        let noted = sqlx::query(Tables::of(&source.name).sql(
+            "UPDATE {journal} SET attempt = ?, carried = ?, sync_message_count = NULL,
+                 expunged_message_count = NULL
+             WHERE id = ? AND epoch = ? AND status = 'SYNC'",
+        ))
         .bind(attempt)
+        .bind(carried.to_string())
         .bind(job.journal.0)
         .bind(epoch.0)
         .execute(&self.pool)
@@ -60,22 +64,31 @@ impl Store {
     }
 
     /// Notes that the end of a migration is decided and that its failure command is all that is left to
-    /// do, with what was run so far. If the lease ends before the result is recorded, the next claim
-    /// does just that. `false`: the lease is not this holder's any more.
-    pub async fn note_end(
-        &self,
-        source: &Source,
-        job: JobId,
-        epoch: Epoch,
-        end: Status,
-        details: &Value,
-    ) -> Result<bool> {
+    /// do, with the result so far. If the lease ends before the result is recorded, the next claim does
+    /// just that. `false`: the lease is not this holder's any more.
+    pub async fn note_end(&self, source: &Source, job: JobId, epoch: Epoch, result: &Finish) -> Result<bool> {
+        let counts = result.counts;
         let noted = sqlx::query(Tables::of(&source.name).sql(
-            "UPDATE {journal} SET cleanup = COALESCE(cleanup, ?), details = ?
+            "UPDATE {journal} SET cleanup = COALESCE(cleanup, ?), details = ?,
+                 target_message_count = COALESCE(?, target_message_count),
+                 target_mailbox_size = COALESCE(?, target_mailbox_size),
+                 source_message_count = COALESCE(?, source_message_count),
+                 source_mailbox_size = COALESCE(?, source_mailbox_size),
+                 expunged_message_count = COALESCE(?, expunged_message_count),
+                 sync_message_count = COALESCE(?, sync_message_count), sync_speed = COALESCE(?, sync_speed),
+                 verification = COALESCE(?, verification)
              WHERE id = ? AND epoch = ? AND status = 'SYNC'",
         ))
-        .bind(end.as_str())
-        .bind(details.to_string())
+        .bind(result.status.as_str())
+        .bind(result.details.to_string())
+        .bind(counts.target_message_count)
+        .bind(counts.target_mailbox_size)
+        .bind(counts.source_message_count)
+        .bind(counts.source_mailbox_size)
+        .bind(counts.expunged_message_count)
+        .bind(counts.sync_message_count)
+        .bind(counts.sync_speed)
+        .bind(result.verification.as_ref().map(Value::to_string))
         .bind(job.journal.0)
         .bind(epoch.0)
         .execute(&self.pool)

@@ -86,6 +86,8 @@ impl MailCounts {
 #[derive(Debug, Clone, Default)]
 pub struct StderrReading {
     counts: MailCounts,
+    /// Where the last mail was stored or removed.
+    mailbox: Option<String>,
     evidence: Evidence,
     errors: VecDeque<String>,
 }
@@ -94,6 +96,11 @@ impl StderrReading {
     /// Mails saved and expunged so far.
     pub const fn counts(&self) -> &MailCounts {
         &self.counts
+    }
+
+    /// The mailbox of the last mail so far.
+    pub fn mailbox(&self) -> Option<&str> {
+        self.mailbox.as_deref()
     }
 
     /// What decides the class of the run.
@@ -112,6 +119,9 @@ impl StderrReading {
             && let Some(event) = Event::read(parsed.text)
         {
             self.counts.count(event);
+            if self.mailbox.as_deref() != event.mailbox {
+                self.mailbox = event.mailbox.map(str::to_owned);
+            }
             return;
         }
         self.evidence.note(parsed);

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// What a count found.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Counted(pub(super) Vec<MailboxStatus>);
 
 impl Counted {
@@ -61,7 +61,7 @@ impl Runner {
     ) -> Result<CountEnd, Interrupted> {
         let (started, begun) = (self.clock.now(), Instant::now());
         let timeout = until(deadline, self.settings.sync.count_timeout);
-        let ran = self.run_once(held, step, invocation, timeout).await?;
+        let ran = self.run_once(held, step, invocation, timeout, &gathered.secrets).await?;
         let outcome = ran.judgement.as_ref().map(|judgement| judgement.outcome);
         let success = outcome == Some(Outcome::Success) && ran.fault.is_none() && ran.complete;
         let mut block = Block::default();
@@ -75,10 +75,11 @@ impl Runner {
             let message = ran.judgement.as_ref().map(|judgement| judgement.message.clone());
             let end = ran.exit.map_or_else(String::new, |exit| format!(" with {}", exit_text(exit)));
             let cut_off = (!ran.complete).then(|| "its output was cut off".to_owned());
-            let why = ran.fault.or(cut_off).or(message).unwrap_or_default();
+            let why = gathered.secrets.hide(ran.fault.or(cut_off).or(message).unwrap_or_default());
             tracing::warn!(step, why, "a count failed");
             block.set("outcome", outcome.map_or("failed", Outcome::as_str));
-            block.set_errors(Some(format!("The count failed{end}. Reason: {why}")), &ran.stderr);
+            let ours = format!("The count failed{end}. Reason: {why}");
+            block.set_errors(Some(ours), &ran.stderr, &gathered.secrets);
         }
         gathered.details.push(step, block);
         Ok(match ran.judgement.filter(|_| success) {

@@ -2,16 +2,40 @@
 
 use serde_json::{Map, Value, json};
 
+use super::{hooks::Kind, secrets::Secrets};
 use crate::{doveadm::mail_log::StderrReading, process::Exit};
+
+/// How many blocks of hooks of earlier claims are kept: a migration may be handed back for a day.
+const EARLIER_HOOKS: usize = 10;
 
 /// The blocks so far.
 #[derive(Debug, Default)]
 pub(super) struct Details(Vec<Value>);
 
 impl Details {
-    /// Begins with blocks of earlier claims.
-    pub(super) const fn starting_with(blocks: Vec<Value>) -> Self {
+    /// Begins with the blocks of earlier claims. Steps that are made anew leave theirs out: what the sync
+    /// command did then is in the sums. Losses stay, and the last hooks.
+    pub(super) fn resume(mut blocks: Vec<Value>) -> Self {
+        blocks.retain(|block| is_hook(block) || block.get("lost").is_some());
+        let mut surplus = blocks.iter().filter(|block| is_hook(block)).count().saturating_sub(EARLIER_HOOKS);
+        blocks.retain(|block| {
+            let drop = surplus > 0 && is_hook(block);
+            surplus -= usize::from(drop);
+            !drop
+        });
         Self(blocks)
+    }
+
+    /// Goes on where an earlier claim stopped.
+    pub(super) const fn go_on(blocks: Vec<Value>) -> Self {
+        Self(blocks)
+    }
+
+    /// Sets a field of the last block of a step, where there is one.
+    pub(super) fn amend(&mut self, step: &str, field: &str, value: Value) {
+        if let Some(block) = self.0.iter_mut().rev().find_map(|block| block.get_mut(step)) {
+            block[field] = value;
+        }
     }
 
     /// Adds the block of a step.
@@ -21,15 +45,14 @@ impl Details {
         self.0.push(Value::Object(object));
     }
 
-    /// As it is stored so far.
+    /// As it is stored.
     pub(super) fn to_value(&self) -> Value {
         Value::Array(bounded(self.0.clone()))
     }
+}
 
-    /// As it is stored.
-    pub(super) fn into_value(self) -> Value {
-        Value::Array(bounded(self.0))
-    }
+fn is_hook(block: &Value) -> bool {
+    [Kind::Pre, Kind::Post, Kind::Failure].iter().any(|kind| block.get(kind.step()).is_some())
 }
 
 /// Most bytes of `details`: far below what MariaDB takes in one packet.
@@ -90,8 +113,14 @@ impl Block {
     }
 
     /// What was wrong: a sentence of ours, then the last error lines of the program.
-    pub(super) fn set_errors(&mut self, ours: Option<String>, reading: &StderrReading) -> &mut Self {
-        let errors: Vec<_> = ours.into_iter().chain(reading.errors().map(str::to_owned)).collect();
+    pub(super) fn set_errors(
+        &mut self,
+        ours: Option<String>,
+        reading: &StderrReading,
+        secrets: &Secrets,
+    ) -> &mut Self {
+        let lines = ours.into_iter().chain(reading.errors().map(str::to_owned));
+        let errors: Vec<_> = lines.map(|line| secrets.hide(line)).collect();
         if !errors.is_empty() {
             self.set("errors", json!(errors));
         }
@@ -111,6 +140,30 @@ pub(super) fn exit_text(exit: Exit) -> String {
 mod tests {
     use super::*;
 
+    fn keys(details: &Details) -> Vec<&str> {
+        details.0.iter().filter_map(|block| block.as_object()?.keys().next().map(String::as_str)).collect()
+    }
+
+    #[test]
+    fn a_further_claim_makes_its_steps_anew_and_keeps_losses_and_the_last_hooks() {
+        let mut blocks = vec![json!({ "lost": {} }), json!({ "dsync": {} }), json!({ "target guard": {} })];
+        for number in 0..12 {
+            blocks.push(json!({ "pre sync command": { "number": number } }));
+        }
+        let details = Details::resume(blocks);
+        assert_eq!(keys(&details), [&["lost"][..], &["pre sync command"; 10]].concat());
+        assert_eq!(details.0[1]["pre sync command"]["number"], 2);
+    }
+
+    #[test]
+    fn the_last_block_of_a_step_is_amended() {
+        let mut details = Details::default();
+        details.push("dsync", Block::default());
+        details.amend("dsync", "saved", json!({ "INBOX": 1 }));
+        details.amend("verification", "saved", json!(1));
+        assert_eq!(details.to_value(), json!([{ "dsync": { "saved": { "INBOX": 1 } } }]));
+    }
+
     #[test]
     fn what_is_too_large_is_left_out_and_the_rest_is_kept() {
         let mut details = Details::default();
@@ -118,7 +171,7 @@ mod tests {
         let saved: Map<_, _> = (0..100_000).map(|n| (format!("folder {n}"), json!(1))).collect();
         block.set("success", true).set("saved", saved);
         details.push("dsync", block);
-        let value = details.into_value();
+        let value = details.to_value();
         assert!(size(&value) < MAX_FIELD_BYTES, "{} bytes", size(&value));
         assert_eq!(value[0]["dsync"]["success"], true);
         assert!(value[0]["dsync"]["saved"].as_str().unwrap().starts_with("left out"));
@@ -126,7 +179,7 @@ mod tests {
 
     #[test]
     fn what_is_small_stays_as_it_is() {
-        let mut details = Details::starting_with(vec![json!({ "lost": { "success": false } })]);
+        let mut details = Details::go_on(vec![json!({ "lost": { "success": false } })]);
         let mut block = Block::default();
         block.set("errors", json!(["x".repeat(20_000)]));
         details.push("dsync", block);

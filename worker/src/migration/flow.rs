@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{
     Ended, Gathered, Runner,
-    count::Counted,
+    count::{CountEnd, Counted},
     database::ANSWER_LIMIT,
     hooks::{self, HookEnd},
     plan::{Plan, Planner},
@@ -48,9 +48,8 @@ impl Runner {
     /// failure command.
     async fn clean_up(&self, held: &Held, gathered: &mut Gathered, end: Status) -> Ended {
         let claimed = &held.claimed;
-        let details = gathered.details.to_value();
-        let note =
-            || self.claimant.store.note_end(&claimed.source, claimed.job, claimed.epoch, end, &details);
+        let result = gathered.result(end);
+        let note = || self.claimant.store.note_end(&claimed.source, claimed.job, claimed.epoch, &result);
         // A migration that is told to stop has its end noted all the same.
         match tokio::time::timeout(ANSWER_LIMIT, note()).await {
             Ok(Ok(true)) => {}
@@ -132,6 +131,9 @@ impl Runner {
         if self.settings.count.local_pre || self.guards_target(held) {
             let name = "count local mailbox pre sync";
             let before = self.count(held, &plan.local_count, name, deadline, gathered).await?;
+            if let CountEnd::Counted(found) = &before {
+                gathered.moved.see_target(gathered.attempt, found);
+            }
             if self.guard_target(held, before, gathered).await? == Synced::No {
                 return Ok(Synced::No);
             }
@@ -156,7 +158,12 @@ impl Runner {
             gathered.counts.source_message_count = source.as_ref().map(Counted::messages);
             gathered.counts.source_mailbox_size = source.as_ref().map(Counted::vsize);
         }
-        Ok(self.verify(held, source.as_ref(), target.as_ref(), gathered))
+        let counted = [source.as_ref(), target.as_ref()].into_iter().flatten();
+        let names = counted.flat_map(|counted| &counted.0).map(|status| &status.mailbox[..]);
+        gathered.moved.restore_names(names);
+        gathered.show_moved();
+        let prefix = plan.list_prefix.as_deref();
+        Ok(self.verify(held, prefix, source.as_ref(), target.as_ref(), gathered))
     }
 }
 

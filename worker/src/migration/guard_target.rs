@@ -13,6 +13,9 @@ use super::{
 };
 use crate::held::Held;
 
+/// Its block in `details`.
+const STEP: &str = "target guard";
+
 impl Runner {
     /// Whether the target has to be counted before the sync. After an attempt nobody knows how much was
     /// copied, so there is nothing to compare with.
@@ -36,10 +39,7 @@ impl Runner {
             // The sync can't open this mailbox either, and says so better.
             CountEnd::Failed(Some(Outcome::TargetUser | Outcome::Configuration)) => return Ok(Synced::Yes),
             CountEnd::Failed(_) if held.claimed.forced => return Ok(Synced::Yes),
-            CountEnd::Failed(_) if self.may_circle(held) => {
-                return Err(Interrupted::Later(self.settings.sync.retry.delay));
-            }
-            CountEnd::Failed(_) => return Ok(Synced::No),
+            CountEnd::Failed(outcome) => return self.count_again_later(held, outcome, gathered),
         };
         if found == 0 {
             return Ok(Synced::Yes);
@@ -60,17 +60,49 @@ impl Runner {
             return Ok(Synced::Yes);
         }
         tracing::warn!(found, expected, "the target holds mail that is not ours");
-        gathered.details.push("target guard", refusal(found, expected));
+        let sentence = format!(
+            "The target mailbox holds {found} mails, but this framework left {expected} there. The sync would delete \
+             what the source does not have. Look at it; then submit with force, or set dmf.worker.target-not-empty: \
+             allow"
+        );
+        gathered.details.push(STEP, refusal("target-not-empty", &sentence));
         Ok(Synced::No)
     }
 }
 
-fn refusal(found: u64, expected: u64) -> Block {
-    let sentence = format!(
-        "The target mailbox holds {found} mails, but this framework left {expected} there. The sync would delete what \
-         the source does not have. Look at it; then submit with force, or set dmf.worker.target-not-empty: allow"
-    );
+impl Runner {
+    /// Hands back, as often as a temporary failure is tried again; then the migration fails.
+    fn count_again_later(
+        &self,
+        held: &Held,
+        outcome: Option<Outcome>,
+        gathered: &mut Gathered,
+    ) -> Result<Synced, Interrupted> {
+        gathered.moved.uncounted_targets += 1;
+        let times = gathered.moved.uncounted_targets;
+        let rested =
+            (outcome == Some(Outcome::Backend)).then(|| self.rest_worker("the target can't be counted"));
+        let again = self.settings.sync.retry.delay_after(times, fastrand::f64());
+        let again = again.filter(|_| self.may_circle(held));
+        let next = again.map_or("it is given up", |_| "it will be counted again in another lease");
+        tracing::warn!(times, next, "the target could not be counted");
+        let sentence = format!(
+            "The target mailbox could not be counted ({times} of at most {} times), so that nobody knows whether the \
+             sync would delete mail of others there; {next}. The count before says why. To go on without it, submit \
+             with force, or set dmf.worker.target-not-empty: allow",
+            self.settings.sync.retry.attempts
+        );
+        let mut block = refusal("target-not-counted", &sentence);
+        if let Some(rested) = rested {
+            block.set("consequences", json!([rested]));
+        }
+        gathered.details.push(STEP, block);
+        again.map_or(Ok(Synced::No), |pause| Err(Interrupted::Later(pause)))
+    }
+}
+
+fn refusal(outcome: &str, sentence: &str) -> Block {
     let mut block = Block::default();
-    block.set("success", false).set("outcome", "target-not-empty").set("errors", json!([sentence]));
+    block.set("success", false).set("outcome", outcome).set("errors", json!([sentence]));
     block
 }

@@ -2,14 +2,10 @@
 //! be idempotent; `DMF_ATTEMPT` and `DMF_EPOCH` tell one run from another.
 
 use dmf_shared::{
-    domain::{
-        clock,
-        command::{Command, HIDDEN},
-    },
+    domain::{clock, command::Command},
     store::Hook,
 };
-use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::json;
+use secrecy::SecretString;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -17,6 +13,7 @@ use super::{
     Gathered, Runner,
     details::{Block, exit_text},
     plan::Planner,
+    secrets::Secrets,
     step::{Interrupted, Ran},
 };
 use crate::{
@@ -38,7 +35,7 @@ pub(super) enum Kind {
 
 impl Kind {
     /// Its block in `details`.
-    const fn step(self) -> &'static str {
+    pub(super) const fn step(self) -> &'static str {
         match self {
             Self::Pre => "pre sync command",
             Self::Post => "post sync command",
@@ -58,7 +55,7 @@ pub(super) enum HookEnd {
 
 impl Runner {
     fn hook_command(&self, held: &Held, kind: Kind) -> Option<&Command> {
-        let hooks = self.settings.hooks.of(held.claimed.phase);
+        let hooks = self.settings.hooks.of(held.claimed.source.name.as_str(), held.claimed.phase);
         match kind {
             Kind::Pre => hooks.pre.as_ref(),
             Kind::Post => hooks.post.as_ref(),
@@ -111,11 +108,10 @@ impl Runner {
         let stop = if kind == Kind::Failure { CancellationToken::new() } else { held.stop_token() };
         let limits = Limits::new(held.clock(), self.settings.hooks.timeout, stop);
         let (started, begun) = (self.clock.now(), Instant::now());
-        let secret = password.clone();
         let env = self.hook_environment(held, gathered.attempt, password);
-        let ran = self.run_within(held, step, &invocation, limits, env).await?;
+        let ran = self.run_within(held, step, &invocation, limits, env, &gathered.secrets).await?;
         let success = ran.exit == Some(Exit::Code(invocation.success_code)) && ran.fault.is_none();
-        let mut block = block(&invocation, &ran, success, secret.as_ref());
+        let mut block = block(&invocation, &ran, success, &gathered.secrets);
         block.set("started", clock::to_text(started));
         block.set("durationMs", u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX));
         gathered.details.push(step, block);
@@ -136,7 +132,7 @@ impl Runner {
             EnvVar::new("DMF_SOURCE_UID", claimed.user.source_uid.clone()),
             EnvVar::new("DMF_TARGET_UID", claimed.user.target_uid.clone()),
         ];
-        if self.settings.hooks.of(claimed.phase).source_password
+        if self.settings.hooks.of(claimed.source.name.as_str(), claimed.phase).source_password
             && let Some(password) = password
         {
             env.push(EnvVar::new("DMF_SOURCE_PASSWORD", password));
@@ -145,7 +141,7 @@ impl Runner {
     }
 }
 
-fn block(invocation: &Invocation, ran: &Ran, success: bool, secret: Option<&SecretString>) -> Block {
+fn block(invocation: &Invocation, ran: &Ran, success: bool, secrets: &Secrets) -> Block {
     let mut block = Block::default();
     block.set("success", success).set("command", invocation.display());
     if let Some(exit) = ran.exit {
@@ -154,17 +150,7 @@ fn block(invocation: &Invocation, ran: &Ran, success: bool, secret: Option<&Secr
     if !success {
         let end = ran.exit.map_or_else(String::new, |exit| format!(" with {}", exit_text(exit)));
         let why = ran.fault.as_deref().map_or_else(String::new, |fault| format!(" Reason: {fault}"));
-        let ours = format!("The command failed{end}.{why}");
-        let lines = std::iter::once(ours).chain(ran.stderr.errors().map(|line| without(line, secret)));
-        block.set("errors", json!(lines.collect::<Vec<_>>()));
+        block.set_errors(Some(format!("The command failed{end}.{why}")), &ran.stderr, secrets);
     }
     block
-}
-
-/// A line without the user's password, which a hook that traces itself may print.
-fn without(line: &str, secret: Option<&SecretString>) -> String {
-    match secret.map(SecretString::expose_secret).filter(|secret| !secret.is_empty()) {
-        Some(secret) => line.replace(secret, HIDDEN),
-        None => line.to_owned(),
-    }
 }

@@ -1,5 +1,7 @@
 //! One migration: `flow` is the order of its steps, one file each; `record` is its end.
 
+mod command_log;
+mod compare;
 mod consequence;
 mod count;
 mod database;
@@ -7,9 +9,11 @@ mod details;
 mod flow;
 mod guard_target;
 mod hooks;
+mod moved;
 pub mod plan;
 mod probe;
 mod record;
+mod secrets;
 mod step;
 mod sync;
 mod undead;
@@ -26,7 +30,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use self::details::Details;
+use self::{command_log::CommandLog, details::Details, moved::Moved, plan::Planner, secrets::Secrets};
 use crate::{
     doveadm::argv::DoveadmSetup,
     held::{Held, Stop},
@@ -45,7 +49,39 @@ pub struct Runner {
     supervisor: Supervisor,
     setup: DoveadmSetup,
     run_as: Option<RunAs>,
+    command_log: CommandLog,
     clock: Clock,
+}
+
+/// What a worker needs of its machine to run migrations.
+#[derive(Debug)]
+pub struct Machine {
+    supervisor: Supervisor,
+    setup: DoveadmSetup,
+    run_as: Option<RunAs>,
+}
+
+impl Machine {
+    /// Looks at the doveadm of this machine and makes ready to run it.
+    pub async fn inspect(settings: &Settings, state_dir: &Path) -> Result<Self, StartError> {
+        let doveadm = &settings.command.doveadm;
+        let run_as = doveadm.run_as().map_err(StartError::User)?;
+        let supervisor = Supervisor::new("/proc/self/exe", state_dir).map_err(StartError::Supervisor)?;
+        let setup = probe::setup(&supervisor, doveadm).await?;
+        tracing::info!(
+            version = setup.version.text,
+            dialect = %setup.version.dialect(),
+            "doveadm found"
+        );
+        match probe::advice(&supervisor, doveadm).await {
+            Ok(advice) => advice.iter().for_each(|advice| tracing::warn!("{advice}")),
+            Err(error) => tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "Dovecot's configuration can't be looked at for advice"
+            ),
+        }
+        Ok(Self { supervisor, setup, run_as })
+    }
 }
 
 /// How the steps ended.
@@ -71,57 +107,60 @@ struct Gathered {
     details: Details,
     counts: Counts,
     verification: Option<Value>,
+    /// Runs of the sync command, those of earlier leases included.
     attempt: u32,
+    moved: Moved,
+    secrets: Secrets,
+}
+
+impl Gathered {
+    /// What earlier leases of this migration left.
+    fn of(held: &Held, secrets: Secrets) -> Self {
+        let claimed = &held.claimed;
+        let blocks = claimed.blocks.clone();
+        // A lease for the failure command alone adds to what was done; any other one does it anew.
+        let details =
+            if claimed.cleanup.is_some() { Details::go_on(blocks) } else { Details::resume(blocks) };
+        let moved = Moved::from_carried(claimed.carried.as_ref());
+        Self { details, attempt: claimed.attempt, moved, secrets, ..Self::default() }
+    }
 }
 
 /// Why a worker can't run migrations.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The user that doveadm should run as.
-    #[error("{0}")]
+    #[error("dmf.doveadm.user: {0}")]
     User(String),
     /// Child processes can't be supervised.
     #[error("child processes can't be supervised")]
     Supervisor(#[source] crate::process::Error),
     /// doveadm does not answer.
-    #[error("doveadm can't be used")]
+    #[error("dmf.doveadm: doveadm can't be used")]
     Probe(#[from] ProbeError),
 }
 
 impl Runner {
-    /// Looks at the doveadm of this machine and makes ready to run it.
-    pub async fn new(
-        claimant: Arc<Claimant>,
-        settings: Settings,
-        state_dir: &Path,
-    ) -> Result<Self, StartError> {
-        let run_as = settings.command.doveadm.run_as().map_err(StartError::User)?;
-        let supervisor = Supervisor::new("/proc/self/exe", state_dir).map_err(StartError::Supervisor)?;
-        let setup = probe::setup(&supervisor, &settings.command.doveadm).await?;
-        tracing::info!(
-            version = setup.version.text,
-            dialect = %setup.version.dialect(),
-            "doveadm found"
-        );
-        match probe::advice(&supervisor, &settings.command.doveadm).await {
-            Ok(advice) => advice.iter().for_each(|advice| tracing::warn!("{advice}")),
-            Err(error) => tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "Dovecot's configuration can't be looked at for advice"
-            ),
-        }
-        Ok(Self { claimant, settings, supervisor, setup, run_as, clock: Clock::system() })
+    /// On this machine, for this claimant.
+    pub fn new(claimant: Arc<Claimant>, settings: Settings, machine: Machine) -> Self {
+        let Machine { supervisor, setup, run_as } = machine;
+        let clock = Clock::system();
+        let command_log = CommandLog::new(settings.command_log.clone(), clock.clone());
+        Self { claimant, settings, supervisor, setup, run_as, command_log, clock }
+    }
+
+    fn secrets(&self, held: &Held) -> Secrets {
+        let (commands, claimed) = (&self.settings.command, &held.claimed);
+        Planner::new(commands, &self.setup, claimed)
+            .unwrap_or_else(|_| Planner::without_password(commands, &self.setup, claimed))
+            .secrets()
     }
 
     /// Runs a migration to its end and gives its lease up, whatever happens.
     pub async fn run(&self, held: Arc<Held>) {
         let span = tracing::info_span!("migration", job = held.name());
         async {
-            let mut gathered = Gathered {
-                details: Details::starting_with(held.claimed.loss_blocks.clone()),
-                attempt: held.claimed.attempt,
-                ..Gathered::default()
-            };
+            let mut gathered = Gathered::of(&held, self.secrets(&held));
             tracing::info!(
                 user = held.claimed.user.source_uid,
                 phase = held.claimed.phase.as_str(),

@@ -5,15 +5,15 @@ use dmf_shared::{
     domain::{
         command::{Command, Fault},
         command_rules::Origin,
-        inject::{CommandTemplate, Properties, RenderedCommand},
+        inject::{CommandTemplate, ConfName, Properties, RenderedCommand, is_secret_key},
         migration::Phase,
     },
     store::Claimed,
 };
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
-use super::details::Block;
+use super::{details::Block, secrets::Secrets};
 use crate::{
     doveadm::{
         argv::{self, DoveadmSetup, Invocation},
@@ -31,6 +31,8 @@ pub struct Plan {
     pub sync: Invocation,
     /// Counts the source; a count that can't be made is recorded and fails nothing.
     pub remote_count: Result<Invocation, Refused>,
+    /// What the source's folders lie below; the target's names are without it.
+    pub list_prefix: Option<String>,
 }
 
 /// Everything that is against a command; nothing of it ran.
@@ -98,6 +100,25 @@ impl<'a> Planner<'a> {
         self
     }
 
+    /// The passwords of this migration.
+    pub(super) fn secrets(&self) -> Secrets {
+        let (conf, inject) = (&self.properties.conf, &self.properties.inject);
+        let configured = conf.iter().chain(inject).filter(|(key, _)| is_secret_key(key));
+        let configured = configured.map(|(_, value)| value.clone());
+        Secrets::new(configured.chain(self.properties.sourcepasswd.clone()))
+    }
+
+    /// What the source's folders lie below, as the sync command is told: those of the user win over those
+    /// of the Source.
+    pub(super) fn list_prefix(&self) -> Option<String> {
+        let options = &self.claimed.user.imapc_options;
+        let own = options.iter().rev().find_map(|option| option.strip_prefix("imapc_list_prefix="));
+        own.map(str::to_owned).or_else(|| {
+            let configured = self.properties.conf(ConfName::Prefix)?;
+            Some(configured.expose_secret().to_owned())
+        })
+    }
+
     /// All commands that copy and count.
     pub fn plan(&self) -> Result<Plan, Refused> {
         let local = status_command::local(&self.properties)?;
@@ -105,6 +126,7 @@ impl<'a> Planner<'a> {
             local_count: self.check(&local, Origin::Worker)?,
             sync: self.sync()?,
             remote_count: self.remote_count(),
+            list_prefix: self.list_prefix(),
         })
     }
 

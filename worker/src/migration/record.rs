@@ -22,50 +22,50 @@ const LOST_LIMIT: Duration = Duration::from_secs(5);
 impl Runner {
     /// Records the end, frees the slot and forgets the lease. No child lives any more.
     pub(super) async fn settle(&self, held: &Arc<Held>, ended: Ended, gathered: Gathered) {
-        let attempt = gathered.attempt;
+        let gathered = &gathered;
         let settled = match ended {
-            Ended::Finished(status) => self.record(held, finish(status, gathered)).await,
+            Ended::Finished(status) => self.record(held, status, gathered).await,
             // A closed record has its end state: this only gives the lease up.
-            Ended::Stopped(Stop::Cancel | Stop::Close) => {
-                self.record(held, finish(Status::Aborted, gathered)).await
-            }
-            Ended::Stopped(Stop::HandBack) => self.hand_back(held, back(None, attempt)).await,
-            Ended::Later(pause) => self.hand_back(held, back(Some(pause), attempt)).await,
-            Ended::Broken(cause) => self.hand_back(held, self.broken(cause, attempt)).await,
+            Ended::Stopped(Stop::Cancel | Stop::Close) => self.record(held, Status::Aborted, gathered).await,
+            Ended::Stopped(Stop::HandBack) => self.hand_back(held, gathered.back(None)).await,
+            Ended::Later(pause) => self.hand_back(held, gathered.back(Some(pause))).await,
+            Ended::Broken(cause) => self.hand_back(held, self.broken(cause, gathered)).await,
             Ended::Undead => {
                 if !self.outlive(held).await {
                     return;
                 }
-                self.hand_back(held, self.broken(LossCause::Undead, attempt)).await
+                self.hand_back(held, self.broken(LossCause::Undead, gathered)).await
             }
             Ended::Lost => {
                 tracing::error!("the lease was lost, so the result is thrown away");
                 // Fenced by the epoch: it can only bring back what nobody else has taken.
-                self.hand_back(held, self.lost(LossCause::LeaseLost, attempt)).await
+                self.hand_back(held, self.lost(LossCause::LeaseLost, gathered)).await
             }
         };
+        // Before the slot is freed: a heartbeat that takes it again sees then that it came too late.
+        self.claimant.table.remove(held);
         if settled {
             self.claimant.release(held).await;
         }
-        self.claimant.table.remove(held);
     }
 
     /// A hand-back that counts as a loss.
-    fn lost(&self, cause: LossCause, attempt: u32) -> HandBack {
+    fn lost(&self, cause: LossCause, gathered: &Gathered) -> HandBack {
         let loss = CountedLoss { cause, max_losses: self.settings.rhythm.max_losses };
-        HandBack { loss: Some(loss), ..back(None, attempt) }
+        HandBack { loss: Some(loss), ..gathered.back(None) }
     }
 
     /// The same with a pause, because whatever it was may still be so.
-    fn broken(&self, cause: LossCause, attempt: u32) -> HandBack {
-        let pause = back(Some(self.settings.sync.retry.delay), attempt);
-        HandBack { loss: self.lost(cause, attempt).loss, ..pause }
+    fn broken(&self, cause: LossCause, gathered: &Gathered) -> HandBack {
+        let loss = self.lost(cause, gathered).loss;
+        HandBack { loss, ..gathered.back(Some(self.settings.sync.retry.delay)) }
     }
 
     /// Records a result. While MariaDB is away it is kept and offered again, for as long as the lease
     /// lives: then it is somebody else's, and the incident is logged. Where MariaDB refuses it, its end
     /// state is recorded without the details; where that is refused too, the migration goes back.
-    async fn record(&self, held: &Held, mut finish: Finish) -> bool {
+    async fn record(&self, held: &Held, status: Status, gathered: &Gathered) -> bool {
+        let mut finish = gathered.result(status);
         let why = match self.offer(held, &finish).await {
             Kept::Answered(_) => return true,
             Kept::Late => return false,
@@ -79,7 +79,9 @@ impl Runner {
             Kept::Late => false,
             Kept::Refused(why) => {
                 tracing::error!(why, "the end state is refused, too, handing back");
-                self.hand_back(held, self.broken(LossCause::Refused, finish.attempt)).await
+                // Without whatever it is that MariaDB refuses.
+                let broken = self.broken(LossCause::Refused, gathered);
+                self.hand_back(held, HandBack { details: None, carried: None, ..broken }).await
             }
         }
     }
@@ -157,18 +159,28 @@ enum Kept {
     Refused(String),
 }
 
-fn back(pause: Option<Duration>, attempt: u32) -> HandBack {
-    let delay_ms = pause.map(|pause| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX));
-    HandBack { delay_ms, attempt: Some(attempt), loss: None }
-}
+impl Gathered {
+    /// As it is recorded.
+    pub(super) fn result(&self, status: Status) -> Finish {
+        Finish {
+            status,
+            details: self.details.to_value(),
+            counts: self.counts,
+            verification: self.verification.clone(),
+            attempt: self.attempt,
+        }
+    }
 
-fn finish(status: Status, gathered: Gathered) -> Finish {
-    Finish {
-        status,
-        details: gathered.details.into_value(),
-        counts: gathered.counts,
-        verification: gathered.verification,
-        attempt: gathered.attempt,
+    /// As it goes on in another lease, after this pause.
+    fn back(&self, pause: Option<Duration>) -> HandBack {
+        HandBack {
+            delay_ms: pause.map(|pause| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX)),
+            attempt: Some(self.attempt),
+            details: Some(self.details.to_value()),
+            counts: self.counts,
+            carried: Some(self.moved.to_carried()),
+            loss: None,
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use dmf_shared::domain::migration::Phase;
 use secrecy::{ExposeSecret as _, SecretSlice};
 
-use super::Runner;
+use super::{Runner, details::exit_text, secrets::Secrets};
 use crate::{
     doveadm::{
         argv::Invocation,
@@ -25,6 +25,21 @@ const STDOUT_LIMIT: usize = 16 << 20;
 const ENVIRONMENT: [(&str, &str); 2] =
     [("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"), ("LC_ALL", "C.UTF-8")];
 
+/// A step that did not come to its end, and what its command had said by then.
+#[derive(Debug)]
+pub(super) struct Cut {
+    /// Why.
+    pub(super) why: Interrupted,
+    /// What was read from standard error.
+    pub(super) stderr: StderrReading,
+}
+
+impl From<Box<Cut>> for Interrupted {
+    fn from(cut: Box<Cut>) -> Self {
+        cut.why
+    }
+}
+
 /// Why a step did not come to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Interrupted {
@@ -38,6 +53,21 @@ pub(super) enum Interrupted {
     Stopped,
     /// Processes of the child still live after SIGKILL: the lease must not be given up.
     Survivors,
+}
+
+impl Interrupted {
+    /// For the record.
+    pub(super) fn sentence(self) -> String {
+        match self {
+            Self::LeaseLost => "the lease was lost".to_owned(),
+            Self::Later(pause) => {
+                format!("handed back; the next attempt follows in {} s or later", pause.as_secs_f64().ceil())
+            }
+            Self::Stopped => "told to stop before its end".to_owned(),
+            Self::Refused => "the database refused what had to be noted".to_owned(),
+            Self::Survivors => "its processes survive SIGKILL".to_owned(),
+        }
+    }
 }
 
 /// What a run that ended left.
@@ -65,9 +95,10 @@ impl Runner {
         step: &str,
         invocation: &Invocation,
         timeout: Duration,
-    ) -> Result<Ran, Interrupted> {
+        secrets: &Secrets,
+    ) -> Result<Ran, Box<Cut>> {
         let limits = Limits::new(held.clock(), timeout, held.stop_token());
-        self.run_within(held, step, invocation, limits, Vec::new()).await
+        self.run_within(held, step, invocation, limits, Vec::new(), secrets).await
     }
 
     /// The same within limits of the caller, with a larger environment.
@@ -78,19 +109,35 @@ impl Runner {
         invocation: &Invocation,
         limits: Limits,
         env: Vec<EnvVar>,
-    ) -> Result<Ran, Interrupted> {
+        secrets: &Secrets,
+    ) -> Result<Ran, Box<Cut>> {
         let mut reader = StderrReader::new();
         let mut spec = self.spec(held, step, invocation);
         spec.env.extend(env);
-        let ran = self.supervisor.run(spec, limits, &mut |bytes| reader.feed(bytes)).await;
+        let mut log = self.command_log.begin(held, step, invocation, secrets);
+        held.show_progress(step, reader.so_far());
+        let ran = self
+            .supervisor
+            .run(spec, limits, &mut |bytes| {
+                log.feed(bytes);
+                reader.feed(bytes);
+                held.show_progress(step, reader.so_far());
+            })
+            .await;
+        match &ran {
+            Ok(ended) => log.end(&ended.stdout, &format!("{}, {}", exit_text(ended.exit), ended.cause)),
+            Err(error) => log.end(&[], &full_text(error)),
+        }
         let stderr = reader.finish();
+        let cut = |why, stderr| Err(Box::new(Cut { why, stderr }));
         match ran {
             Ok(finished) => match finished.cause {
-                Cause::LeaseLost => Err(Interrupted::LeaseLost),
-                Cause::Cancelled => Err(Interrupted::Stopped),
+                Cause::LeaseLost => cut(Interrupted::LeaseLost, stderr),
+                Cause::Cancelled => cut(Interrupted::Stopped, stderr),
                 cause @ (Cause::Natural | Cause::TimedOut) => {
+                    let phase = held.claimed.phase;
                     let judgement =
-                        judge_run(invocation, finished.exit, &stderr, &finished.stdout, held.claimed.phase);
+                        self.judge_run(invocation, finished.exit, &stderr, &finished.stdout, phase, secrets);
                     let fault =
                         (cause == Cause::TimedOut).then(|| "its time was over, so it was ended".to_owned());
                     let complete =
@@ -99,9 +146,9 @@ impl Runner {
                     Ok(Ran { exit, fault, judgement: Some(judgement), not_started: false, complete, stderr })
                 }
             },
-            Err(Error::NotStarted { cause: Cause::LeaseLost }) => Err(Interrupted::LeaseLost),
-            Err(Error::NotStarted { .. }) => Err(Interrupted::Stopped),
-            Err(Error::Survivors { .. }) => Err(Interrupted::Survivors),
+            Err(Error::NotStarted { cause: Cause::LeaseLost }) => cut(Interrupted::LeaseLost, stderr),
+            Err(Error::NotStarted { .. }) => cut(Interrupted::Stopped, stderr),
+            Err(Error::Survivors { .. }) => cut(Interrupted::Survivors, stderr),
             Err(error) => {
                 let fault = full_text(&error);
                 tracing::error!(step, fault, "the command could not be run to its end");
@@ -117,6 +164,30 @@ impl Runner {
                 })
             }
         }
+    }
+
+    /// The verdict, with the policy that the settings give its outcome.
+    fn judge_run(
+        &self,
+        invocation: &Invocation,
+        exit: Exit,
+        stderr: &StderrReading,
+        stdout: &[u8],
+        phase: Phase,
+        secrets: &Secrets,
+    ) -> Judgement {
+        let mut judgement = judge(JudgeInput {
+            end: exit.into(),
+            stderr,
+            stdout,
+            kind: invocation.kind,
+            success_code: invocation.success_code,
+            phase: Some(phase),
+            master_user: invocation.master_user,
+        });
+        judgement.message = secrets.hide(judgement.message);
+        judgement.policy = self.settings.policies.of(judgement.outcome).unwrap_or(judgement.policy);
+        judgement
     }
 
     fn spec(&self, held: &Held, step: &str, invocation: &Invocation) -> Spec {
@@ -138,24 +209,6 @@ fn is_understood(kind: RunKind, stdout: &[u8]) -> bool {
         RunKind::LocalCount | RunKind::RemoteCount => status::parse(stdout).complete,
         RunKind::Sync | RunKind::Other => true,
     }
-}
-
-fn judge_run(
-    invocation: &Invocation,
-    exit: Exit,
-    stderr: &StderrReading,
-    stdout: &[u8],
-    phase: Phase,
-) -> Judgement {
-    judge(JudgeInput {
-        end: exit.into(),
-        stderr,
-        stdout,
-        kind: invocation.kind,
-        success_code: invocation.success_code,
-        phase: Some(phase),
-        master_user: invocation.master_user,
-    })
 }
 
 fn full_text(error: &dyn std::error::Error) -> String {

@@ -12,13 +12,14 @@ use tokio::time::Instant;
 use super::{
     Gathered, Runner,
     details::{Block, exit_text},
-    step::{Interrupted, Ran},
+    secrets::Secrets,
+    step::{Cut, Interrupted, Ran},
     until,
 };
-use crate::{
-    doveadm::{argv::Invocation, mail_log::MailCounts},
-    held::Held,
-};
+use crate::{doveadm::argv::Invocation, held::Held};
+
+/// Its block in `details`.
+pub(super) const STEP: &str = "dsync";
 
 /// Whether the mailbox was copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +35,9 @@ pub(super) enum Synced {
 struct Runs {
     all: u32,
     by_policy: BTreeMap<Policy, u32>,
+    last: Option<Ran>,
+    /// What the last one meant for source host and worker.
+    consequences: Vec<String>,
 }
 
 impl Runs {
@@ -61,7 +65,8 @@ enum Next {
 }
 
 impl Runner {
-    /// Runs the sync command until it succeeds or its policy says that it is enough, and records it.
+    /// Runs the sync command until it succeeds or its policy says that it is enough, and records it,
+    /// however it ends.
     pub(super) async fn sync(
         &self,
         held: &Held,
@@ -70,52 +75,75 @@ impl Runner {
         gathered: &mut Gathered,
     ) -> Result<Synced, Interrupted> {
         let (started, begun) = (self.clock.now(), Instant::now());
-        let mut moved = MailCounts::default();
         let mut runs = Runs::default();
-        let (ran, synced) = loop {
+        let end = self.run_until_enough(held, invocation, deadline, gathered, &mut runs).await;
+        let spent_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        gathered.moved.spent_ms = gathered.moved.spent_ms.saturating_add(spent_ms);
+        gathered.take_sums();
+        gathered.begin_progress(held);
+        let mut block = block(invocation, &runs, gathered.attempt, end, &gathered.secrets);
+        block.set("started", clock::to_text(started)).set("durationMs", gathered.moved.spent_ms);
+        gathered.details.push(STEP, block);
+        gathered.show_moved();
+        end
+    }
+
+    async fn run_until_enough(
+        &self,
+        held: &Held,
+        invocation: &Invocation,
+        deadline: Instant,
+        gathered: &mut Gathered,
+        runs: &mut Runs,
+    ) -> Result<Synced, Interrupted> {
+        loop {
             gathered.attempt += 1;
             let (claimed, attempt) = (&held.claimed, gathered.attempt);
+            let carried = gathered.moved.to_carried();
             // Noted first: from now on nobody knows how much is on the target.
-            let note =
-                || self.claimant.store.note_attempt(&claimed.source, claimed.job, claimed.epoch, attempt);
-            self.note(held, "an attempt", note).await?;
+            let note = || {
+                let store = &self.claimant.store;
+                store.note_attempt(&claimed.source, claimed.job, claimed.epoch, attempt, &carried)
+            };
+            if let Err(interrupted) = self.note(held, "an attempt", note).await {
+                gathered.attempt -= 1;
+                return Err(interrupted);
+            }
+            gathered.begin_progress(held);
             let timeout = until(deadline, self.settings.sync.timeout);
-            let ran = self.run_once(held, "dsync", invocation, timeout).await?;
-            moved.add(ran.stderr.counts());
+            let ran = match self.run_once(held, STEP, invocation, timeout, &gathered.secrets).await {
+                Ok(ran) => ran,
+                Err(cut) => {
+                    let Cut { why, stderr } = *cut;
+                    gathered.moved.add(stderr.counts());
+                    return Err(why);
+                }
+            };
+            gathered.moved.add(ran.stderr.counts());
             runs.count(ran.judgement.as_ref().map(|judgement| judgement.policy));
+            let next = self.next(held, &ran, runs, gathered.attempt);
+            let why = ran.judgement.as_ref().map(|judgement| judgement.message.clone()).unwrap_or_default();
+            if ran.not_started {
+                runs.consequences = vec![self.rest_worker(ran.fault.as_deref().unwrap_or_default())];
+            } else if !matches!(next, Next::Again(_))
+                && let Some(judgement) = &ran.judgement
+            {
+                runs.consequences = self.draw_consequences(held, judgement, invocation.master_user).await;
+            }
+            runs.last = Some(ran);
             let attempts = runs.all;
-            match self.next(held, &ran, &runs, gathered.attempt) {
-                Next::End(synced) => break (ran, synced),
+            match next {
+                Next::End(synced) => return Ok(synced),
                 Next::Again(pause) => {
-                    let why = ran.judgement.as_ref().map_or("", |judgement| &judgement.message);
                     tracing::warn!(attempts, ?pause, why, "the sync command will be run again");
                     self.pause(held, pause).await?;
                 }
                 Next::Later(pause) => {
-                    if let Some(judgement) = &ran.judgement {
-                        tracing::warn!(
-                            attempts,
-                            ?pause,
-                            why = judgement.message,
-                            "handing back until the next attempt"
-                        );
-                        self.draw_consequences(held, judgement, invocation.master_user).await;
-                    }
+                    tracing::warn!(attempts, ?pause, why, "handing back until the next attempt");
                     return Err(Interrupted::Later(pause));
                 }
             }
-        };
-        if let Some(judgement) = &ran.judgement {
-            self.draw_consequences(held, judgement, invocation.master_user).await;
         }
-        let duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        gathered.counts.sync_speed = Some(duration_ms);
-        gathered.counts.sync_message_count = Some(moved.total_saved());
-        gathered.counts.expunged_message_count = Some(moved.total_expunged());
-        let mut block = block(invocation, &ran, runs.all, synced, &moved);
-        block.set("started", clock::to_text(started)).set("durationMs", duration_ms);
-        gathered.details.push("dsync", block);
-        Ok(synced)
     }
 
     /// What follows the last of the `runs` of this lease, number `in_all` of the migration.
@@ -133,7 +161,6 @@ impl Runner {
                 };
             }
             // Trouble of this machine, not of the user.
-            self.claimant.table.rest(self.settings.suspend.backend);
             return self.later(held, settings.retry.delay).unwrap_or(Next::End(Synced::No));
         };
         if judgement.outcome == Outcome::Success {
@@ -182,31 +209,68 @@ impl Runner {
     }
 }
 
-fn block(invocation: &Invocation, ran: &Ran, attempts: u32, synced: Synced, moved: &MailCounts) -> Block {
+impl Gathered {
+    /// The numbers of the record that the sums give. A run that nobody counted leaves them unknown.
+    fn take_sums(&mut self) {
+        let totals = self.moved.totals(self.attempt);
+        self.counts.sync_message_count = totals.map(|(saved, _)| saved);
+        self.counts.expunged_message_count = totals.map(|(_, expunged)| expunged);
+        self.counts.sync_speed = Some(self.moved.spent_ms);
+    }
+
+    /// Shows the mails moved so far in whatever runs next.
+    fn begin_progress(&self, held: &Held) {
+        let (saved, expunged) = self.moved.totals(0).unwrap_or_default();
+        held.begin_progress(saved, expunged);
+    }
+
+    /// Shows the sums in the block of the sync command.
+    pub(super) fn show_moved(&mut self) {
+        for (field, moved) in [("saved", &self.moved.saved), ("expunged", &self.moved.expunged)] {
+            if !moved.is_empty() {
+                self.details.amend(STEP, field, json!(moved));
+            }
+        }
+    }
+}
+
+fn block(
+    invocation: &Invocation,
+    runs: &Runs,
+    attempts: u32,
+    end: Result<Synced, Interrupted>,
+    secrets: &Secrets,
+) -> Block {
     let mut block = Block::default();
     block.set("command", invocation.display());
-    if let Some(exit) = ran.exit {
+    let ran = runs.last.as_ref();
+    if let Some(exit) = ran.and_then(|ran| ran.exit) {
         block.set_exit(exit);
     }
-    block.set("success", synced == Synced::Yes).set("attempts", attempts);
-    if let Some(judgement) = &ran.judgement {
-        block.set("outcome", judgement.outcome.as_str());
+    block.set("success", end == Ok(Synced::Yes)).set("attempts", attempts);
+    let judgement = ran.and_then(|ran| ran.judgement.as_ref());
+    if let Some(judgement) = judgement {
+        block.set("outcome", judgement.outcome.as_str()).set("policy", judgement.policy.as_str());
     }
-    if !moved.saved.is_empty() {
-        block.set("saved", json!(moved.saved));
+    let mut consequences = runs.consequences.clone();
+    if let Err(interrupted) = end {
+        consequences.push(interrupted.sentence());
     }
-    if !moved.expunged.is_empty() {
-        block.set("expunged", json!(moved.expunged));
+    if !consequences.is_empty() {
+        block.set("consequences", json!(consequences));
     }
-    if synced == Synced::No {
-        let end = ran.exit.map_or_else(String::new, |exit| format!(" with {}", exit_text(exit)));
-        let why = ran.judgement.as_ref().map(|judgement| judgement.message.as_str());
-        let why = ran.fault.as_deref().or(why).unwrap_or_default();
-        let runs = if attempts == 1 { "attempt" } else { "attempts" };
-        tracing::warn!(attempts, why, "the sync failed");
+    if let Some(ran) = ran.filter(|_| end != Ok(Synced::Yes)) {
+        let exit = ran.exit.map_or_else(String::new, |exit| format!(" with {}", exit_text(exit)));
+        let why = judgement.map(|judgement| judgement.message.as_str());
+        let why = secrets.hide(ran.fault.as_deref().or(why).unwrap_or_default().to_owned());
+        let times = if attempts == 1 { "attempt" } else { "attempts" };
+        if end == Ok(Synced::No) {
+            tracing::warn!(attempts, why, "the sync failed");
+        }
         block.set_errors(
-            Some(format!("dsync failed{end} after {attempts} {runs}. Reason: {why}")),
+            Some(format!("dsync failed{exit} after {attempts} {times}. Reason: {why}")),
             &ran.stderr,
+            secrets,
         );
     }
     block

@@ -105,8 +105,8 @@ impl DoveadmSettings {
         let Some(name) = &self.user else { return Ok(None) };
         match nix::unistd::User::from_name(name) {
             Ok(Some(user)) => Ok(Some(RunAs { uid: user.uid.as_raw(), gid: user.gid.as_raw() })),
-            Ok(None) => Err(format!("dmf.doveadm.user: there is no user {name}")),
-            Err(error) => Err(format!("dmf.doveadm.user: {error}")),
+            Ok(None) => Err(format!("there is no user {name}")),
+            Err(error) => Err(format!("the user {name} can't be looked up: {error}")),
         }
     }
 }

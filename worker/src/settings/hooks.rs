@@ -1,6 +1,6 @@
-//! `dmf.worker.hooks`: the operator's commands before and after, by phase.
+//! `dmf.worker.hooks`: the operator's commands before and after, by phase, for all Sources or for one.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use dmf_shared::{
     config::Reader,
@@ -12,20 +12,51 @@ use super::{DAY, command};
 /// `dmf.worker.hooks`
 #[derive(Debug, Clone, Default)]
 pub struct HookSettings {
-    /// Of `PRE_SYNC`.
-    pub pre_sync: PhaseHooks,
-    /// Of CUTOVER.
-    pub cutover: PhaseHooks,
+    /// Of Sources that have none of their own.
+    general: Hooks,
+    /// Of Sources by name; what one does not set is that of all.
+    by_source: BTreeMap<String, Hooks>,
     /// Longest time of one hook.
     pub timeout: Duration,
 }
 
+/// The hooks of both phases.
+#[derive(Debug, Clone, Default)]
+struct Hooks {
+    pre_sync: PhaseHooks,
+    cutover: PhaseHooks,
+}
+
 impl HookSettings {
-    /// The hooks of a phase.
-    pub const fn of(&self, phase: Phase) -> &PhaseHooks {
+    /// The hooks of a phase for this Source.
+    pub fn of(&self, source: &str, phase: Phase) -> &PhaseHooks {
+        let hooks = self.by_source.get(source).unwrap_or(&self.general);
         match phase {
-            Phase::PreSync => &self.pre_sync,
-            Phase::Cutover => &self.cutover,
+            Phase::PreSync => &hooks.pre_sync,
+            Phase::Cutover => &hooks.cutover,
+        }
+    }
+
+    /// Reads them.
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        let nothing = Hooks::default();
+        let general = Hooks::read(reader, "dmf.worker.hooks", &nothing);
+        let mut by_source = BTreeMap::new();
+        for source in reader.names("dmf.worker.hooks.source") {
+            let key = format!("dmf.worker.hooks.source.{source}");
+            by_source.insert(source, Hooks::read(reader, &key, &general));
+        }
+        let allowed = Duration::from_secs(1)..=DAY;
+        let timeout = reader.duration("dmf.worker.hooks.timeout", Duration::from_mins(5), allowed);
+        Self { general, by_source, timeout }
+    }
+}
+
+impl Hooks {
+    fn read(reader: &mut Reader<'_>, key: &str, otherwise: &Self) -> Self {
+        Self {
+            pre_sync: PhaseHooks::read(reader, &format!("{key}.pre-sync"), &otherwise.pre_sync),
+            cutover: PhaseHooks::read(reader, &format!("{key}.cutover"), &otherwise.cutover),
         }
     }
 }
@@ -43,24 +74,16 @@ pub struct PhaseHooks {
     pub source_password: bool,
 }
 
-impl HookSettings {
-    /// Reads them.
-    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
-        let mut of = |phase: &str| {
-            let key = |name: &str| format!("dmf.worker.hooks.{phase}.{name}");
-            PhaseHooks {
-                pre: command(reader, &key("pre")),
-                post: command(reader, &key("post")),
-                failure: command(reader, &key("failure")),
-                source_password: reader.bool(&key("source-password"), false),
-            }
+impl PhaseHooks {
+    fn read(reader: &mut Reader<'_>, key: &str, otherwise: &Self) -> Self {
+        let mut read = |name: &str, otherwise: &Option<Command>| {
+            command(reader, &format!("{key}.{name}")).or_else(|| otherwise.clone())
         };
-        let (pre_sync, cutover) = (of("pre-sync"), of("cutover"));
-        let allowed = Duration::from_secs(1)..=DAY;
         Self {
-            pre_sync,
-            cutover,
-            timeout: reader.duration("dmf.worker.hooks.timeout", Duration::from_mins(5), allowed),
+            pre: read("pre", &otherwise.pre),
+            post: read("post", &otherwise.post),
+            failure: read("failure", &otherwise.failure),
+            source_password: reader.bool(&format!("{key}.source-password"), otherwise.source_password),
         }
     }
 }

@@ -1,8 +1,10 @@
 //! The worker's settings: which keys there are, what they default to, what they mean.
 
 mod command;
+mod command_log;
 mod doveadm;
 mod hooks;
+mod policies;
 mod suspend;
 mod sync;
 
@@ -21,8 +23,10 @@ use dmf_shared::{
 };
 
 pub use command::CommandSettings;
+pub use command_log::{CommandLogSettings, PROPERTIES};
 pub use doveadm::{Allowances, DoveadmSettings, SourceSettings};
 pub use hooks::{HookSettings, PhaseHooks};
+pub use policies::PolicySettings;
 pub use suspend::SuspendSettings;
 pub use sync::{CountSettings, SyncSettings, Verification};
 
@@ -32,8 +36,12 @@ use crate::heartbeat::Rhythm;
 const CANDIDATES: [&str; 2] = ["/opt/open-xchange/dmf/worker/etc/dmf-worker.yml", "dmf-worker.yml"];
 
 /// Names that the operator chooses keep their spelling.
-const VERBATIM: [&str; 3] =
-    ["dmf.doveadm.source.*", "dmf.doveadm.source.*.command.inject.**", "logger.levels.**"];
+const VERBATIM: [&str; 4] = [
+    "dmf.doveadm.source.*",
+    "dmf.doveadm.source.*.command.inject.**",
+    "dmf.worker.hooks.source.*",
+    "logger.levels.**",
+];
 
 /// Keys of the original's file that have no meaning here.
 const WITHOUT_EFFECT: [&str; 7] = [
@@ -73,8 +81,12 @@ pub struct Settings {
     pub count: CountSettings,
     /// Commands before and after, by phase.
     pub hooks: HookSettings,
+    /// What follows from the outcomes of a sync.
+    pub policies: PolicySettings,
     /// When a source host or this worker is given a rest.
     pub suspend: SuspendSettings,
+    /// Where the output of commands is kept.
+    pub command_log: CommandLogSettings,
     /// What commands are made of.
     pub command: CommandSettings,
     /// MariaDB.
@@ -101,7 +113,7 @@ impl Settings {
         let threads = reader.number("dmf.worker.threads.max", 10, 1..=10_000);
         let database = DataSource::read(reader, "datasources.default");
         let settings = Self {
-            target: reader.string_or("dmf.worker.identity.target", "default"),
+            target: target(reader),
             name: name(reader),
             threads,
             reserved_for_priority: reader.number(
@@ -122,8 +134,10 @@ impl Settings {
             sync: SyncSettings::read(reader),
             count: CountSettings::read(reader),
             hooks: HookSettings::read(reader),
+            policies: PolicySettings::read(reader),
             suspend: SuspendSettings::read(reader),
-            command: CommandSettings::read(reader),
+            command_log: CommandLogSettings::read(reader),
+            command: commands(reader),
             queue: queue::Options::read(reader),
             telemetry: TelemetrySettings::read(reader),
             // Replaced below: a missing data source is a fault that ends this.
@@ -146,14 +160,45 @@ fn faults(reader: Reader<'_>) -> Errors {
     reader.finish().err().unwrap_or(Errors(Vec::new()))
 }
 
+/// The target, by a name that the API would take.
+fn target(reader: &mut Reader<'_>) -> String {
+    let key = "dmf.worker.identity.target";
+    let name = reader.string_or(key, "default");
+    check_name(reader, key, &name, 64);
+    name
+}
+
 /// The name of this worker: configured, or else the machine's.
 fn name(reader: &mut Reader<'_>) -> String {
     let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
-    let name = reader.string_or("dmf.worker.identity.name", &host.unwrap_or_default());
-    if name.is_empty() || name.contains('/') {
-        reader.reject("dmf.worker.identity.name", "must be a name without a slash");
-    }
+    let key = "dmf.worker.identity.name";
+    let name = reader.string_or(key, &host.unwrap_or_default());
+    check_name(reader, key, &name, 255);
     name
+}
+
+/// Names stand in paths of the API and in command lines.
+fn check_name(reader: &mut Reader<'_>, key: &str, name: &str, limit: usize) {
+    let fits = (1..=limit).contains(&name.chars().count())
+        && !name.contains(|c: char| c == '/' || c.is_control())
+        && name.trim() == name
+        && !name.starts_with('-');
+    if !fits {
+        let fault = format!(
+            "must be 1 to {limit} characters, without slashes, control characters, spaces at its ends and a hyphen at \
+             its beginning"
+        );
+        reader.reject(key, &fault);
+    }
+}
+
+/// What commands are made of, for a worker that is to run them on this machine.
+fn commands(reader: &mut Reader<'_>) -> CommandSettings {
+    let settings = CommandSettings::read(reader);
+    if let Err(fault) = settings.doveadm.run_as() {
+        reader.reject("dmf.doveadm.user", &fault);
+    }
+    settings
 }
 
 fn rhythm(reader: &mut Reader<'_>) -> Rhythm {

@@ -198,7 +198,8 @@ fn claimed(source: Source, host: Sourcehost, user: User) -> Claimed {
         pre_started: false,
         post_started: false,
         cleanup: None,
-        loss_blocks: Vec::new(),
+        blocks: Vec::new(),
+        carried: None,
         age_ms: 0,
         waited_ms: 0,
     }

@@ -50,6 +50,11 @@ impl Doveadm {
 
     /// Runs doveadm to its end, whatever its exit code is.
     pub(super) async fn run(&self, args: &[&str]) -> Result<Output> {
+        self.run_on(Stdio::null(), args).await
+    }
+
+    /// The same with a standard input.
+    pub(super) async fn run_on(&self, input: Stdio, args: &[&str]) -> Result<Output> {
         let mut command = Command::new(&self.program);
         command
             .arg("-c")
@@ -58,7 +63,7 @@ impl Doveadm {
             .env_clear()
             .env("PATH", SYSTEM_PATH)
             .current_dir("/")
-            .stdin(Stdio::null())
+            .stdin(input)
             .kill_on_drop(true);
         if let Some((uid, gid)) = self.ids {
             command.uid(uid).gid(gid);

@@ -125,6 +125,22 @@ impl TargetDovecot {
         self.doveadm.run(args).await
     }
 
+    /// Delivers a message to a mailbox that exists, as mail that arrives there.
+    pub async fn deliver(&self, user: &str, mailbox: &str, message: &str) -> Result<()> {
+        super::check_name(user)?;
+        let dir = self.conf_path().parent().unwrap_or(Path::new("/"));
+        let file = dir.join(format!("deliver-{user}"));
+        std::fs::write(&file, message).doing(|| format!("write {}", file.display()))?;
+        let input = std::fs::File::open(&file).doing(|| format!("open {}", file.display()))?;
+        let args = ["save", "-u", user, "-m", mailbox];
+        let output = self.doveadm.run_on(input.into(), &args).await?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let stderr = crate::server::tail(&output.stderr);
+        Err(Error::Command { command: args.join(" "), status: output.status, stderr })
+    }
+
     /// Removes all mail of a user, as if they had never been migrated.
     pub fn forget(&self, user: &str) -> Result<()> {
         super::check_name(user)?;

@@ -6,6 +6,7 @@ use crate::{
     api::{
         auth::Customer,
         error::Result,
+        migrations::progress,
         openapi::{Answer, Doc, Tag},
         path::Path,
         record::Record,
@@ -35,5 +36,6 @@ pub async fn history(
     Path(source_uid): Path<String>,
 ) -> Result<Json<Vec<Record>>> {
     let user = super::find_user(&app, &source, &source_uid).await?;
-    Ok(Json(app.store.history(&source, user.id, LIMIT).await?.iter().map(Record::from).collect()))
+    let records = app.store.history(&source, user.id, LIMIT).await?;
+    Ok(Json(progress::show_all(&app, &source, &records).await))
 }

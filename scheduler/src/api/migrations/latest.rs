@@ -6,6 +6,7 @@ use crate::{
     api::{
         auth::Customer,
         error::{ApiError, Result},
+        migrations::progress,
         openapi::{Answer, Doc, Tag},
         path::Path,
         record::Record,
@@ -33,5 +34,6 @@ pub async fn latest(
 ) -> Result<Json<Record>> {
     let user = super::find_user(&app, &source, &source_uid).await?;
     let latest = app.store.latest_record(&source, user.id).await?;
-    latest.map(|latest| Json(Record::from(&latest))).ok_or_else(|| ApiError::not_found("Migration"))
+    let latest = latest.ok_or_else(|| ApiError::not_found("Migration"))?;
+    Ok(Json(progress::show(&app, &source, latest).await))
 }

@@ -16,7 +16,7 @@ use dmf_shared::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::export;
+use super::{export, progress};
 use crate::{
     api::{
         answer::is_left_out,
@@ -74,7 +74,7 @@ pub async fn list(
     }
     let records = app.store.records(&source, &filter, before, page.limit).await?;
     let next_cursor = page.next(records.iter().map(|record| record.id.0));
-    let migrations = records.iter().map(Record::from).collect();
+    let migrations = progress::show_all(&app, &source, &records).await;
     Ok(([(header::VARY, "accept")], Json(MigrationPage { migrations, next_cursor })).into_response())
 }
 

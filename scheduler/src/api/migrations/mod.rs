@@ -8,6 +8,7 @@ pub mod history;
 pub mod latest;
 pub mod list;
 pub mod prioritize;
+mod progress;
 pub mod read;
 pub mod submit;
 pub mod summary;
@@ -36,7 +37,8 @@ async fn find_user(app: &App, source: &Source, source_uid: &str) -> Result<User>
 /// A record as it is now, for the answer to a change.
 async fn show(app: &App, source: &Source, user: UserId, id: JournalId) -> Result<Json<Record>> {
     let found = app.store.record(source, user, id).await?;
-    found.map(|found| Json(Record::from(&found))).ok_or_else(|| ApiError::not_found("Migration"))
+    let found = found.ok_or_else(|| ApiError::not_found("Migration"))?;
+    Ok(Json(progress::show(app, source, found).await))
 }
 
 /// 409: what had ended can't be ended again.

@@ -10,7 +10,7 @@ use dmf_shared::{
         ids::{HostId, JournalId, UserId},
         migration::Status,
     },
-    store::{SubmitError, Suspension, UserError},
+    store::{Counts, Finish, SubmitError, Suspension, UserError},
 };
 use serde_json::json;
 
@@ -57,7 +57,8 @@ impl World<'_> {
         let Some(id) = self.model.find(which) else { return Ok(()) };
         let epoch = self.model.epoch(id, age);
         let (store, source) = (&self.scene.store, &self.scene.source);
-        let noted = answered(store.note_attempt(source, self.model.job(id), epoch, attempt).await)?;
+        let (job, carried) = (self.model.job(id), json!({}));
+        let noted = answered(store.note_attempt(source, job, epoch, attempt, &carried).await)?;
         same(&noted, &self.model.note_attempt(id, epoch, attempt))
     }
 
@@ -65,8 +66,14 @@ impl World<'_> {
         let Some(id) = self.model.find(which) else { return Ok(()) };
         let epoch = self.model.epoch(id, age);
         let (store, source) = (&self.scene.store, &self.scene.source);
-        let details = json!([{ "pre": { "success": true } }]);
-        let noted = answered(store.note_end(source, self.model.job(id), epoch, end, &details).await)?;
+        let result = Finish {
+            status: end,
+            details: json!([{ "pre": { "success": true } }]),
+            counts: Counts::default(),
+            verification: None,
+            attempt: 0,
+        };
+        let noted = answered(store.note_end(source, self.model.job(id), epoch, &result).await)?;
         same(&noted, &self.model.note_end(id, epoch, end))
     }
 

@@ -152,7 +152,7 @@ impl World<'_> {
                     && claimed.user.source_uid == self.uid(row.user)
                     && (claimed.priority, claimed.pre_started) == (row.priority, row.pre_started)
                     && (claimed.attempt, claimed.losses) == (row.attempt, row.losses)
-                    && (claimed.cleanup, claimed.loss_blocks.len()) == (row.cleanup, row.blocks)
+                    && (claimed.cleanup, claimed.blocks.len()) == (row.cleanup, row.blocks)
             }
             (Some(Decision::Refused(_, Refusal::TooEarly { wait_ms })), Some(Refusal::TooEarly { .. })) => {
                 *wait_ms > 0 && (*wait_ms > HOUR_MS / 2) == row.later
@@ -209,7 +209,7 @@ impl World<'_> {
     async fn hand_back(&mut self, which: Which, age: Age, later: bool, attempt: Option<u32>) -> Checked {
         let Some(id) = self.model.find(which) else { return Ok(()) };
         let epoch = self.model.epoch(id, age);
-        let back = HandBack { delay_ms: later.then_some(HOUR_MS), attempt, loss: None };
+        let back = HandBack { delay_ms: later.then_some(HOUR_MS), attempt, ..HandBack::default() };
         let (store, source) = (&self.scene.store, &self.scene.source);
         let handed = answered(store.hand_back(source, self.model.job(id), epoch, &back).await)?;
         same(&handed, &self.model.hand_back(id, epoch, later, attempt))
