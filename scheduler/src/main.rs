@@ -121,14 +121,7 @@ async fn run(settings: &Settings, telemetry: Telemetry) -> anyhow::Result<ExitCo
     let readiness = Readiness::new(lifecycle.soft().clone());
     let app = App {
         access: Arc::new(settings.access.clone()),
-        management: health::management(
-            settings,
-            &store,
-            &schema,
-            &queue,
-            readiness.clone(),
-            Some(telemetry),
-        ),
+        management: health::management(settings, &store, &schema, &queue, readiness.clone(), Some(telemetry)),
         store: store.clone(),
         schema: schema.clone(),
         silence: settings.reaper.silence,

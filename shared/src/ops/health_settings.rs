@@ -6,6 +6,7 @@ use crate::config::Reader;
 
 /// The indicators that both processes have.
 #[derive(Debug, Clone)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct HealthSettings {
     /// The name that every node of the report has (`micronaut.application.name`).
     pub application: String,

@@ -113,6 +113,11 @@ impl Runner {
         Ok(Self { claimant, settings, supervisor, setup, run_as, clock: Clock::system() })
     }
 
+    /// Version of the doveadm of this machine, and the dialect that it speaks.
+    pub fn doveadm(&self) -> (&str, String) {
+        (&self.setup.version.text, self.setup.version.dialect().to_string())
+    }
+
     /// Runs a migration to its end and gives its lease up, whatever happens.
     pub async fn run(&self, held: Arc<Held>) {
         let span = tracing::info_span!("migration", job = held.name());

@@ -6,7 +6,7 @@ mod hooks;
 mod suspend;
 mod sync;
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use dmf_shared::{
     config::{DataSource, Environment, Errors, LeaseTimes, Properties, Reader, Sources, Warning},
@@ -26,7 +26,7 @@ pub use hooks::{HookSettings, PhaseHooks};
 pub use suspend::SuspendSettings;
 pub use sync::{CountSettings, SyncSettings, Verification};
 
-use crate::heartbeat::Rhythm;
+use crate::{heartbeat::Rhythm, http::HttpSettings};
 
 /// Where the settings are when no file is named: the manual's path, then the working directory.
 const CANDIDATES: [&str; 2] = ["/opt/open-xchange/dmf/worker/etc/dmf-worker.yml", "dmf-worker.yml"];
@@ -36,14 +36,15 @@ const VERBATIM: [&str; 3] =
     ["dmf.doveadm.source.*", "dmf.doveadm.source.*.command.inject.**", "logger.levels.**"];
 
 /// Keys of the original's file that have no meaning here.
-const WITHOUT_EFFECT: [&str; 7] = [
+const WITHOUT_EFFECT: [&str; 8] = [
     "jackson.**",
     "liquibase.**",
-    "endpoints.**",
+    "endpoints.liquibase.**",
     "datasources.default.dialect",
     "datasources.default.driver-class-name",
-    "micronaut.**",
-    "http.**",
+    "micronaut.router.**",
+    "micronaut.server.multipart.**",
+    "micronaut.metrics.**",
 ];
 
 const DAY: Duration = Duration::from_hours(24);
@@ -81,6 +82,8 @@ pub struct Settings {
     pub database: DataSource,
     /// Redis.
     pub queue: queue::Options,
+    /// The management endpoints.
+    pub http: Arc<HttpSettings>,
     /// Logging.
     pub telemetry: TelemetrySettings,
 }
@@ -125,6 +128,7 @@ impl Settings {
             suspend: SuspendSettings::read(reader),
             command: CommandSettings::read(reader),
             queue: queue::Options::read(reader),
+            http: Arc::new(HttpSettings::read(reader)),
             telemetry: TelemetrySettings::read(reader),
             // Replaced below: a missing data source is a fault that ends this.
             database: match database {

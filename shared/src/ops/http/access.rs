@@ -130,15 +130,12 @@ fn decode(path: &str) -> String {
     while let Some((&first, behind)) = rest.split_first() {
         let digits =
             behind.get(..2).filter(|_| first == b'%').and_then(|digits| std::str::from_utf8(digits).ok());
-        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &behind[2..];
-            }
-            None => {
-                bytes.push(first);
-                rest = behind;
-            }
+        if let Some(byte) = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            bytes.push(byte);
+            rest = &behind[2..];
+        } else {
+            bytes.push(first);
+            rest = behind;
         }
     }
     String::from_utf8_lossy(&bytes).into_owned()
@@ -152,12 +149,12 @@ fn addresses(reader: &mut Reader<'_>, key: &str) -> Option<Vec<Regex>> {
     if patterns.iter().any(|pattern| pattern == ANYWHERE) {
         return None;
     }
-    let compiled = patterns.iter().filter_map(|pattern| match Regex::new(&format!("^(?:{pattern})$")) {
-        Ok(compiled) => Some(compiled),
-        Err(_) => {
+    let compiled = patterns.iter().filter_map(|pattern| {
+        let compiled = Regex::new(&format!("^(?:{pattern})$")).ok();
+        if compiled.is_none() {
             reader.reject(key, &format!("{pattern:?} is no regular expression"));
-            None
         }
+        compiled
     });
     Some(compiled.collect())
 }
