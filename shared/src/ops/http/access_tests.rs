@@ -79,7 +79,9 @@ fn addresses_match_whole_or_not_at_all() {
     };
     assert!(allowed("[127.0.0.1, 192.168.1.*]", "192.168.1.77"));
     assert!(allowed("[127.0.0.1, 192.168.1.*]", "::ffff:127.0.0.1"));
-    assert!(!allowed("[127.0.0.1, 192.168.1.*]", "192.168.10.7"));
+    // They are regular expressions, as in the original: a dot is any character.
+    assert!(allowed("[127.0.0.1, 192.168.1.*]", "192.168.10.7"));
+    assert!(!allowed("['192\\.168\\.1\\..*']", "192.168.10.7"));
     assert!(!allowed("[127.0.0.1]", "127.0.0.10"));
     assert!(!allowed("['10.0.0.1|10.0.0.2']", "10.0.0.22"));
     assert!(allowed("['2001:db8:.*']", "2001:db8::1"));
