@@ -3,12 +3,17 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    Router,
+    Extension, Router,
     extract::DefaultBodyLimit,
     http::HeaderName,
     middleware::{from_fn, from_fn_with_state},
 };
-use dmf_shared::{crypto::KeyRing, ops::health::Health, queue::Queue, store::Store};
+use dmf_shared::{
+    crypto::KeyRing,
+    ops::http::{Access, Admin, Management, TrustedProxies, management, peer},
+    queue::Queue,
+    store::Store,
+};
 use tokio::sync::Notify;
 use tower_http::{
     catch_panic::CatchPanicLayer,
@@ -16,14 +21,7 @@ use tower_http::{
 };
 
 use crate::{
-    api::{
-        auth::{self, Admin},
-        error, json,
-        limits::RateLimits,
-        peer::{self, TrustedProxies},
-        routes, trace, v1,
-        versioning::Versioning,
-    },
+    api::{access, auth, error, json, limits::RateLimits, routes, trace, v1, versioning::Versioning},
     schema::Schema,
 };
 
@@ -54,19 +52,24 @@ pub struct App {
     pub relay: Arc<Notify>,
     /// A worker that was silent for so long counts as dead: the time after which its leases are.
     pub silence: Duration,
-    /// The health indicators.
-    pub health: Health,
+    /// Who may see what by the configuration.
+    pub access: Arc<Access>,
+    /// What the management endpoints tell of.
+    pub management: Management,
 }
 
 /// The whole API.
 pub fn router(app: App) -> Router {
     let request_id = HeaderName::from_static("x-request-id");
     let routes = routes::router(&app)
+        .merge(management::router())
         .fallback(auth::unknown_url)
+        .layer(Extension(app.management.clone()))
+        .layer(from_fn_with_state(app.clone(), access::check))
         .layer(DefaultBodyLimit::max(json::BODY_LIMIT))
         .layer(CatchPanicLayer::custom(trace::panicked))
         .layer(from_fn(trace::in_span))
-        .layer(from_fn_with_state(app.clone(), peer::identify))
+        .layer(from_fn_with_state(app.trusted_proxies.clone(), peer::identify))
         .with_state(app.clone());
     // Around the routes as a whole: a layer of theirs would not see the `Allow` of a 405.
     Router::new()

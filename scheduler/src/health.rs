@@ -1,50 +1,68 @@
-//! The scheduler's health indicators.
+//! The scheduler's management endpoints: its health indicators, and what it tells of itself.
 
 use dmf_shared::{
-    ops::health::{Health, Report},
-    queue::{self, Queue},
-    store::{self, Store},
+    ops::{
+        Telemetry,
+        health::{Health, Report},
+        http::{Management, Readiness},
+    },
+    queue::Queue,
+    store::Store,
 };
 use serde_json::json;
 
 use crate::{schema::Schema, settings::Settings};
 
+/// Why the database can't be used yet although it answers.
+const SCHEMA_AWAITED: &str = "the database schema is not up to date yet";
+
+/// What the endpoints tell of. Redis is not needed: a submit survives its absence.
+pub fn management(
+    settings: &Settings,
+    store: &Store,
+    schema: &Schema,
+    queue: &Queue,
+    readiness: Readiness,
+    telemetry: Option<Telemetry>,
+) -> Management {
+    Management {
+        health: indicators(settings, store, schema, queue),
+        needed: &["jdbc"],
+        readiness,
+        info: json!({ "build": {
+            "name": env!("CARGO_PKG_NAME"),
+            "version": env!("CARGO_PKG_VERSION"),
+            "revision": option_env!("DMF_REVISION"),
+        }}),
+        telemetry,
+    }
+}
+
 /// MariaDB, Redis, the disk, and two that clients of the original look for.
-pub fn indicators(settings: &Settings, store: &Store, schema: &Schema, queue: &Queue) -> Health {
-    let (store, schema, queue) = (store.clone(), schema.clone(), queue.clone());
-    let url = settings.database.url.display();
-    Health::builder("api")
-        .indicator("jdbc", move || {
+fn indicators(settings: &Settings, store: &Store, schema: &Schema, queue: &Queue) -> Health {
+    let on = &settings.health;
+    let mut health = Health::builder(&on.application);
+    if on.jdbc {
+        let (store, schema, url) = (store.clone(), schema.clone(), settings.database.url.display());
+        health = health.indicator("jdbc", move || {
             let (store, schema, url) = (store.clone(), schema.clone(), url.clone());
-            async move { Report::composite(vec![(url, database(store.version().await, &schema))]) }
-        })
-        .indicator("redis", move || {
-            let queue = queue.clone();
-            async move { redis(queue.server().await) }
-        })
-        .indicator("compositeDiscoveryClient()", || async {
-            Report::up().with_facts(json!({ "services": {} }))
-        })
-        .indicator("service", || async { Report::up() })
-        .disk_space(settings.disk_space.path.clone(), settings.disk_space.threshold_bytes)
-        .build()
-}
-
-fn database(version: store::Result<String>, schema: &Schema) -> Report {
-    match version {
-        Ok(_) if !schema.is_ready() => Report::down("the database schema is not up to date yet"),
-        Ok(version) => Report::up().with_facts(json!({ "database": "MariaDB", "version": version })),
-        Err(error) => Report::down(&error.to_string()),
+            async move {
+                match store.version().await {
+                    Ok(_) if !schema.is_ready() => Report::database(url, Err::<String, _>(SCHEMA_AWAITED)),
+                    version => Report::database(url, version),
+                }
+            }
+        });
     }
-}
-
-fn redis(server: queue::Result<queue::Server>) -> Report {
-    match server {
-        Ok(server) if server.eviction_policy == "noeviction" => {
-            Report::up().with_facts(json!({ "version": server.version }))
-        }
-        // It would throw jobs away when its memory is full.
-        Ok(_) => Report::down("maxmemory-policy must be noeviction"),
-        Err(error) => Report::down(&error.to_string()),
+    if on.redis {
+        let queue = queue.clone();
+        health =
+            health.indicator("redis", move || {
+                let queue = queue.clone();
+                async move {
+                    Report::redis(queue.server().await.map(|found| (found.version, found.eviction_policy)))
+                }
+            });
     }
+    health.common(on).build()
 }

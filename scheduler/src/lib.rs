@@ -4,6 +4,7 @@
 pub mod api;
 pub mod app;
 pub mod duty;
+pub mod gen_certs;
 pub mod health;
 pub mod reaper;
 pub mod rebuild;

@@ -7,13 +7,17 @@ use clap::{Parser, Subcommand};
 use dmf_scheduler::{
     api::limits::RateLimits,
     app::{self, App},
+    gen_certs::GenCerts,
     health, reaper, reconciler, relay, rotate,
     schema::{self, Schema},
     settings::Settings,
 };
 use dmf_shared::{
     config::{self, Environment},
-    ops::{Lifecycle, Telemetry, http::Server},
+    ops::{
+        Lifecycle, Telemetry,
+        http::{Readiness, Server},
+    },
     queue::Queue,
     store::{self, Store},
 };
@@ -34,6 +38,7 @@ struct Arguments {
 /// Without a command the scheduler runs.
 #[derive(Debug, Subcommand)]
 enum Command {
+    GenCerts(GenCerts),
     /// Keys that seal users' passwords.
     Crypto {
         #[command(subcommand)]
@@ -54,6 +59,9 @@ enum CryptoCommand {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Some(Command::GenCerts(tool)) = &arguments.command {
+        return make_certificates(tool);
+    }
     let (settings, warnings) = match Settings::load(&arguments.config, Environment::from_process()) {
         Ok(loaded) => loaded,
         Err(errors) => {
@@ -64,12 +72,14 @@ fn main() -> ExitCode {
     };
     let done = Telemetry::install(settings.telemetry.clone(), Vec::new())
         .map_err(anyhow::Error::from)
-        .and_then(|_| {
+        .and_then(|telemetry| {
             for warning in warnings {
                 tracing::warn!("{warning}");
             }
             match &arguments.command {
-                None => run(&settings),
+                None => run(&settings, telemetry),
+                // It needs no settings, and has ended above.
+                Some(Command::GenCerts(_)) => Ok(ExitCode::SUCCESS),
                 Some(Command::Crypto { command: CryptoCommand::Rotate }) => rotate_keys(&settings),
             }
         });
@@ -79,8 +89,24 @@ fn main() -> ExitCode {
     })
 }
 
+/// Says which files were made, or what is wrong.
+fn make_certificates(tool: &GenCerts) -> ExitCode {
+    match tool.run() {
+        Ok(made) => {
+            for path in made {
+                let _ = writeln!(std::io::stdout(), "{}", path.display());
+            }
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 #[tokio::main]
-async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
+async fn run(settings: &Settings, telemetry: Telemetry) -> anyhow::Result<ExitCode> {
     let lifecycle = Lifecycle::new();
     lifecycle.watch_signals().context("signals")?;
     // The port is bound first, so that a second instance on it fails before it touches anything.
@@ -92,8 +118,10 @@ async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     let (store, schema) = (Store::connect_lazily(&options), Schema::default());
     let queue = Queue::connect_lazily(&settings.queue)?;
     let wake = Arc::new(Notify::new());
+    let readiness = Readiness::new(lifecycle.soft().clone());
     let app = App {
-        health: health::indicators(settings, &store, &schema, &queue),
+        access: Arc::new(settings.access.clone()),
+        management: health::management(settings, &store, &schema, &queue, readiness.clone(), Some(telemetry)),
         store: store.clone(),
         schema: schema.clone(),
         silence: settings.reaper.silence,
@@ -110,7 +138,10 @@ async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     let (life, duties, reaper) = (lifecycle.clone(), store.clone(), settings.reaper);
     lifecycle.spawn("schema", async move {
         match schema.bring_up(&duties, &options, life.soft()).await {
-            Ok(true) => start_duties(&life, &duties, &queue, reaper, wake),
+            Ok(true) => {
+                start_duties(&life, &duties, &queue, reaper, wake);
+                readiness.set();
+            }
             Ok(false) => {}
             Err(error) => {
                 life.fail(&format!("{:#}", anyhow::Error::new(error).context("the database schema")));

@@ -6,13 +6,16 @@ use axum::http::HeaderName;
 use dmf_shared::{
     config::{DataSource, Environment, Errors, LeaseTimes, Properties, Reader, Sources, Warning},
     crypto::KeyRing,
-    ops::{http::ListenSettings, telemetry::TelemetrySettings},
+    ops::{
+        HealthSettings,
+        http::{Access, Admin, ListenSettings, TrustedProxies, guesses},
+        telemetry::TelemetrySettings,
+    },
     queue,
 };
-use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::{
-    api::{auth::Admin, limits, peer::TrustedProxies, versioning::Versioning},
+    api::{limits, versioning::Versioning},
     reaper,
 };
 
@@ -20,18 +23,16 @@ use crate::{
 const CANDIDATES: [&str; 2] = ["/opt/open-xchange/dmf/scheduler/etc/dmf-scheduler.yml", "dmf-scheduler.yml"];
 
 /// Keys of the original's file that have no meaning here.
-const WITHOUT_EFFECT: [&str; 11] = [
+const WITHOUT_EFFECT: [&str; 9] = [
     "jackson.**",
     "liquibase.**",
     "endpoints.liquibase.**",
     "datasources.default.dialect",
     "datasources.default.driver-class-name",
     "micronaut.server.multipart.**",
-    "micronaut.router.**",
-    "micronaut.security.**",
-    "micronaut.application.name",
+    "micronaut.router.static-resources.**",
+    "micronaut.server.router.static-resources.**",
     "micronaut.metrics.**",
-    "endpoints.all.**",
 ];
 
 /// Everything that the scheduler is told from outside.
@@ -57,23 +58,16 @@ pub struct Settings {
     pub queue: queue::Options,
     /// The key that seals users' passwords; none when not configured.
     pub keys: KeyRing,
-    /// What the disk space indicator of the health report looks at.
-    pub disk_space: DiskSpace,
+    /// Who may see what.
+    pub access: Access,
+    /// Which health indicators there are.
+    pub health: HealthSettings,
     /// What takes back the leases of lost workers.
     pub reaper: reaper::Settings,
     /// Logging.
     pub telemetry: TelemetrySettings,
     /// How long requests and duties may take to end after SIGTERM.
     pub grace: Duration,
-}
-
-/// The disk space indicator.
-#[derive(Debug)]
-pub struct DiskSpace {
-    /// Any path on the file system.
-    pub path: PathBuf,
-    /// Fewer free bytes than this are DOWN.
-    pub threshold_bytes: u64,
 }
 
 impl Settings {
@@ -89,7 +83,7 @@ impl Settings {
             reader.accept(pattern);
         }
         let listen = ListenSettings::read(&mut reader);
-        let admin = admin(&mut reader);
+        let admin = Admin::read(&mut reader);
         let api_key_header = reader
             .parsed("http.headers.xapikey", "the name of an HTTP header", |text| text.trim().parse().ok())
             .unwrap_or_else(|| HeaderName::from_static("x-api-key"));
@@ -97,14 +91,12 @@ impl Settings {
             reader.choice("dmf.api.unknown-fields", &[("refuse", false), ("ignore", true)], false);
         let versioning = Versioning::read(&mut reader);
         let rate_limits = rate_limits(&mut reader);
-        let trusted_proxies = trusted_proxies(&mut reader);
+        let trusted_proxies = TrustedProxies::read(&mut reader);
         let database = DataSource::read(&mut reader, "datasources.default");
         let queue = queue::Options::read(&mut reader);
         let keys = KeyRing::read(&mut reader);
-        let disk_space = DiskSpace {
-            path: reader.path("endpoints.health.disk-space.path").unwrap_or_else(|| PathBuf::from(".")),
-            threshold_bytes: reader.size("endpoints.health.disk-space.threshold", 10 << 20, 0..=u64::MAX),
-        };
+        let access = Access::read(&mut reader);
+        let health = HealthSettings::read(&mut reader, "api");
         let reaper = reaper_settings(&mut reader);
         let telemetry = TelemetrySettings::read(&mut reader);
         let grace = reader.duration(
@@ -127,7 +119,8 @@ impl Settings {
                 database,
                 queue,
                 keys,
-                disk_space,
+                access,
+                health,
                 reaper,
                 telemetry,
                 grace,
@@ -138,20 +131,11 @@ impl Settings {
 }
 
 fn rate_limits(reader: &mut Reader<'_>) -> limits::Settings {
-    let mut limit = |key: &str, default: u32| NonZeroU32::new(reader.number(key, default, 0..=1_000_000));
+    let per_second = reader.number("dmf.http.rate-limit.requests-per-second", 0, 0..=1_000_000);
     limits::Settings {
-        requests_per_second: limit("dmf.http.rate-limit.requests-per-second", 0),
-        wrong_per_minute: limit("dmf.http.rate-limit.wrong-credentials-per-minute", 30),
+        requests_per_second: NonZeroU32::new(per_second),
+        wrong_per_minute: guesses::read_limit(reader),
     }
-}
-
-fn trusted_proxies(reader: &mut Reader<'_>) -> TrustedProxies {
-    let key = "dmf.http.trusted-proxies";
-    let networks = reader.list(key).unwrap_or_default();
-    TrustedProxies::parse(&networks).unwrap_or_else(|wrong| {
-        reader.reject(key, &format!("{wrong:?} is neither an address nor a network such as 10.0.0.0/8"));
-        TrustedProxies::default()
-    })
 }
 
 fn reaper_settings(reader: &mut Reader<'_>) -> reaper::Settings {
@@ -164,31 +148,5 @@ fn reaper_settings(reader: &mut Reader<'_>) -> reaper::Settings {
         silence,
         heartbeat,
         max_losses,
-    }
-}
-
-fn admin(reader: &mut Reader<'_>) -> Option<Admin> {
-    let username = reader.string("http.admin.username").filter(|name| !name.is_empty());
-    let password: Option<SecretString> =
-        reader.secret("http.admin.password").filter(|password| !password.expose_secret().is_empty());
-    match (username, password) {
-        (Some(username), Some(password)) => {
-            if username.contains(':') {
-                reader.reject("http.admin.username", "must not hold a colon, which HTTP Basic splits at");
-            }
-            Some(Admin { username, password })
-        }
-        (None, None) => {
-            reader.warn("http.admin.username", "is not set, so every admin route answers 401");
-            None
-        }
-        (Some(_), None) => {
-            reader.missing("http.admin.password");
-            None
-        }
-        (None, Some(_)) => {
-            reader.missing("http.admin.username");
-            None
-        }
     }
 }

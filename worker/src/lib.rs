@@ -3,6 +3,7 @@
 pub mod doveadm;
 pub mod heartbeat;
 pub mod held;
+pub mod http;
 pub mod lessor;
 pub mod migration;
 pub mod orders;

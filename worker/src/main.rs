@@ -12,13 +12,17 @@ use anyhow::Context as _;
 use clap::Parser;
 use dmf_shared::{
     config::{self, Environment},
-    ops::{Lifecycle, Telemetry},
+    ops::{
+        Lifecycle, Telemetry,
+        http::{Readiness, Server},
+    },
     queue::Queue,
     store::{self, Backend, Holder, Registration, Store},
 };
 use dmf_worker::{
     heartbeat::Heartbeat,
     held::Table,
+    http::{self, HttpSettings, Watched},
     lessor::Claimant,
     migration::{Machine, Runner},
     process::guard,
@@ -65,11 +69,11 @@ fn main() -> ExitCode {
     };
     let done = Telemetry::install(settings.telemetry.clone(), Vec::new())
         .map_err(anyhow::Error::from)
-        .and_then(|_| {
+        .and_then(|telemetry| {
             for warning in warnings {
                 tracing::warn!("{warning}");
             }
-            run(settings)
+            run(settings, telemetry)
         });
     done.unwrap_or_else(|error| {
         tracing::error!("{error:#}");
@@ -110,7 +114,7 @@ fn answer(answer: Result<String, tools::Error>) -> ExitCode {
 }
 
 #[tokio::main]
-async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
+async fn run(settings: Settings, telemetry: Telemetry) -> anyhow::Result<ExitCode> {
     let lifecycle = Lifecycle::new();
     lifecycle.watch_signals().context("signals")?;
     // What is wrong with this machine is known before anybody hears of this worker.
@@ -145,7 +149,15 @@ async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
         untold: Mutex::default(),
     });
     let (rhythm, grace) = (settings.rhythm, settings.grace);
+    let (http, url) = (settings.http.clone(), settings.database.url.display());
     let runner = Runner::new(claimant.clone(), settings, machine);
+    let watched = Watched {
+        store: (&store, url),
+        queue: &claimant.queue,
+        table: &claimant.table,
+        doveadm: runner.doveadm(),
+    };
+    serve(&http, &watched, &lifecycle, telemetry).await?;
     let runtime = Runtime {
         heartbeat: Heartbeat {
             claimant: claimant.clone(),
@@ -176,6 +188,31 @@ async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
 fn wrong_machine(error: impl Into<anyhow::Error>) -> ExitCode {
     tracing::error!("{:#}", error.into());
     ExitCode::from(config::EXIT_CODE)
+}
+
+/// Serves the management endpoints, where they are wanted.
+async fn serve(
+    http: &HttpSettings,
+    watched: &Watched<'_>,
+    lifecycle: &Lifecycle,
+    telemetry: Telemetry,
+) -> anyhow::Result<()> {
+    let listen = http.listen.clone();
+    lifecycle
+        .watch_hangup(move || {
+            if let Some(listen) = &listen {
+                listen.reload();
+            }
+        })
+        .context("signals")?;
+    let Some(listen) = &http.listen else { return Ok(()) };
+    let server = Server::bind(listen).await.with_context(|| listen.address.to_string())?;
+    let readiness = Readiness::new(lifecycle.soft().clone());
+    readiness.set();
+    let router = http::router(http, watched, readiness, telemetry);
+    tracing::info!(address = %listen.address, tls = listen.certificates.is_some(), "serving the management endpoints");
+    lifecycle.spawn("http", server.serve(router, lifecycle.clone()));
+    Ok(())
 }
 
 /// How long children may take to end and leases to be handed back after the grace time.

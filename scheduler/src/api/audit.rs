@@ -8,13 +8,12 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use dmf_shared::store::Intent;
+use dmf_shared::{ops::http::Peer, store::Intent};
 use serde_json::{Map, Value, json};
 
 use super::{
     auth::Customer,
     error::{ApiError, Result},
-    peer::Peer,
 };
 use crate::app::App;
 

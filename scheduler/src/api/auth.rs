@@ -4,47 +4,26 @@ use std::net::IpAddr;
 
 use axum::{
     extract::{FromRequestParts, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts},
+    http::{HeaderMap, header, request::Parts},
     middleware::Next,
-    response::Response,
+    response::{IntoResponse as _, Response},
 };
-use base64::Engine as _;
 use dmf_shared::{
-    crypto::{equal_in_constant_time, hash_api_key},
+    crypto::hash_api_key,
+    ops::http::{Peer, Problem, single_header},
     store::Source,
 };
-use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{
     deadline::in_time,
     error::{ApiError, Result},
-    peer::Peer,
 };
 use crate::app::App;
 
-/// The one admin. Without one, every admin route answers 401.
-#[derive(Debug, Clone)]
-pub struct Admin {
-    /// Name.
-    pub username: String,
-    /// Password.
-    pub password: SecretString,
-}
-
-impl Admin {
-    /// Compares name and password in constant time.
-    fn matches(&self, username: &str, password: &str) -> bool {
-        let name = equal_in_constant_time(username, &self.username);
-        let password = equal_in_constant_time(password, self.password.expose_secret());
-        name & password
-    }
-}
-
 /// Whether the request carries the admin's credentials; 429 when they are not heard from there.
-fn is_admin(app: &App, request: &Request) -> Result<bool> {
+pub fn is_admin(app: &App, request: &Request) -> Result<bool> {
     let Some(admin) = &app.admin else { return Ok(false) };
-    let Some((username, password)) = basic_credentials(request.headers()) else { return Ok(false) };
-    if !admin.matches(&username, &password) {
+    if !admin.is_named_in(request.headers()) {
         return Ok(false);
     }
     app.limits.admit_admin(address(request)).map_err(ApiError::too_many)?;
@@ -59,26 +38,6 @@ pub fn is_admin_here(app: &App, request: &Request) -> Result<bool> {
         count_wrong(app, request)?;
     }
     Ok(is_admin)
-}
-
-/// The value of a header that stands there once; two are no credentials, since others on the way may
-/// have looked at the other one.
-fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h HeaderValue> {
-    let mut values = headers.get_all(name).iter();
-    values.next().filter(|_| values.next().is_none())
-}
-
-/// User and password of an `Authorization: Basic` header.
-fn basic_credentials(headers: &HeaderMap) -> Option<(String, String)> {
-    let value = single(headers, &header::AUTHORIZATION)?;
-    let (scheme, encoded) = value.to_str().ok()?.split_once(' ')?;
-    if !scheme.eq_ignore_ascii_case("basic") {
-        return None;
-    }
-    let decoded = base64::engine::general_purpose::STANDARD.decode(encoded.trim()).ok()?;
-    let text = String::from_utf8(decoded).ok()?;
-    let (username, password) = text.split_once(':')?;
-    Some((username.to_owned(), password.to_owned()))
 }
 
 /// Middleware before every admin route.
@@ -102,15 +61,20 @@ fn count_wrong(app: &App, request: &Request) -> Result<()> {
 }
 
 /// What wrong credentials are told, and none.
-fn wrong(app: &App, request: &Request) -> ApiError {
+pub fn wrong(app: &App, request: &Request) -> ApiError {
     count_wrong(app, request).err().unwrap_or_else(ApiError::unauthorized)
 }
 
 /// The Source of the request's API key with the key's own limit, if it has a valid one.
 async fn source_of_key(app: &App, headers: &HeaderMap) -> Result<Option<(Source, Option<u32>)>> {
-    let Some(key) = single(headers, &app.api_key_header) else { return Ok(None) };
+    let Some(key) = single_header(headers, &app.api_key_header) else { return Ok(None) };
     let Ok(key) = key.to_str() else { return Ok(None) };
     in_time(async { Ok(app.store.customer_by_api_key(hash_api_key(key)).await?) }).await
+}
+
+/// Whether the request carries the API key of a Source.
+pub async fn is_customer(app: &App, headers: &HeaderMap) -> Result<bool> {
+    Ok(source_of_key(app, headers).await?.is_some())
 }
 
 /// Middleware before every customer route; handlers get the [`Customer`] from it.
@@ -135,12 +99,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Customer {
     }
 }
 
-/// Answers what no route matches: 404 to those with credentials, 401 to everybody else, so that
-/// nobody can find out which routes there are.
+/// Answers what no route matches: 404 to those with credentials, 401 to everybody else, so that nobody can
+/// find out which routes there are; unless the configuration has it otherwise.
 pub async fn unknown_url(State(app): State<App>, request: Request) -> Result<Response> {
-    if is_admin(&app, &request)? || source_of_key(&app, request.headers()).await?.is_some() {
-        Err(ApiError::new(axum::http::StatusCode::NOT_FOUND, "Page Not Found"))
-    } else {
-        Err(wrong(&app, &request))
+    if is_admin(&app, &request)? || is_customer(&app, request.headers()).await? || !app.access.hides_unknown {
+        return Ok(Problem::no_such_page().into_response());
     }
+    Err(wrong(&app, &request))
 }

@@ -8,7 +8,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use dmf_shared::store;
+use dmf_shared::{ops::http::Problem, store};
 
 use super::{error_body::ErrorBody, limits::TooMany};
 
@@ -150,8 +150,11 @@ pub async fn render(request: Request, next: Next) -> Response {
         *response.status_mut() = StatusCode::NO_CONTENT;
         return response;
     }
-    let errors = match response.extensions_mut().remove::<ApiError>() {
-        Some(error) => error.errors,
+    let own = response.extensions_mut().remove::<ApiError>().map(|error| error.errors);
+    let of_management =
+        response.extensions_mut().remove::<Problem>().map(|problem| problem.errors().to_vec());
+    let errors = match own.or(of_management) {
+        Some(errors) => errors,
         None if status == StatusCode::METHOD_NOT_ALLOWED => {
             let allowed = response.headers().get(header::ALLOW).and_then(|allow| allow.to_str().ok());
             let allowed = allowed.unwrap_or_default();

@@ -1,11 +1,5 @@
-//! `/health`: UP or DOWN for everybody, the details for the admin.
+//! `/health` as the document describes it; what answers is in `ops::http::management`.
 
-use axum::{
-    Json,
-    extract::{Request, State},
-    http::StatusCode,
-};
-use dmf_shared::ops::health::Status;
 use serde_json::Value;
 use utoipa::{
     ToSchema,
@@ -13,14 +7,10 @@ use utoipa::{
 };
 
 use super::{
-    answer, auth,
-    error::Result,
-    kind,
+    answer, kind,
     openapi::{Answer, Doc, Tag},
 };
-use crate::app::App;
-
-/// What the document says of [`health`].
+/// What the document says of it.
 pub const HEALTH: Doc = Doc {
     id: "readHealth",
     summary: "Show whether the scheduler is healthy",
@@ -48,15 +38,4 @@ pub struct Health {
 
 fn status() -> RefOr<Schema> {
     kind::one_of(&["UP", "DOWN"], false)
-}
-
-/// 200 when UP, 503 when DOWN.
-pub async fn health(State(app): State<App>, request: Request) -> Result<(StatusCode, Json<Value>)> {
-    let in_full = auth::is_admin_here(&app, &request)?;
-    let report = app.health.check().await;
-    let status = match report.status() {
-        Status::Up => StatusCode::OK,
-        Status::Down => StatusCode::SERVICE_UNAVAILABLE,
-    };
-    Ok((status, Json(app.health.to_json(&report, in_full))))
 }

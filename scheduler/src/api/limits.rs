@@ -3,14 +3,15 @@
 use std::{
     collections::HashMap,
     fmt,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     num::NonZeroU32,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use dmf_shared::domain::ids::SourceId;
-use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock as _};
+use dmf_shared::ops::http::Guesses;
+pub use dmf_shared::ops::http::TooMany;
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter, clock::Clock as _};
 
 /// How much is allowed; none is no limit.
 #[derive(Debug, Clone, Copy, Default)]
@@ -21,16 +22,6 @@ pub struct Settings {
     pub wrong_per_minute: Option<NonZeroU32>,
 }
 
-/// Most addresses that are told apart; beyond, the new ones share one allowance.
-const ADDRESSES: usize = 10_000;
-/// Most addresses that are remembered as the admin's.
-const PROVEN: usize = 1_000;
-/// Shortest time between two searches for addresses that need not be told apart any more.
-const SWEEP_PAUSE: Duration = Duration::from_secs(1);
-
-/// The address of all who are not told apart.
-const OTHERS: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
-
 /// The allowance of one key with the limit that it was made for.
 type OfKey = (NonZeroU32, Arc<DefaultDirectRateLimiter>);
 
@@ -39,18 +30,7 @@ pub struct RateLimits {
     settings: Settings,
     /// As many as there are Sources.
     keys: Mutex<HashMap<SourceId, OfKey>>,
-    wrong: Option<DefaultKeyedRateLimiter<IpAddr>>,
-    addresses: Mutex<Addresses>,
-}
-
-/// What is known of addresses.
-#[derive(Default)]
-struct Addresses {
-    /// Who was wrong too often, and until when: at most as many as are told apart.
-    barred: HashMap<IpAddr, Instant>,
-    /// Where the admin's credentials came from, and when last.
-    proven: HashMap<IpAddr, Instant>,
-    swept: Option<Instant>,
+    guesses: Guesses,
 }
 
 impl fmt::Debug for RateLimits {
@@ -59,19 +39,10 @@ impl fmt::Debug for RateLimits {
     }
 }
 
-/// Too many requests; the next one is heard after this time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TooMany(pub Duration);
-
 impl RateLimits {
     /// With nothing used up.
     pub fn new(settings: Settings) -> Self {
-        Self {
-            settings,
-            keys: Mutex::default(),
-            wrong: settings.wrong_per_minute.map(|limit| RateLimiter::keyed(Quota::per_minute(limit))),
-            addresses: Mutex::default(),
-        }
+        Self { settings, keys: Mutex::default(), guesses: Guesses::new(settings.wrong_per_minute) }
     }
 
     /// Counts a request of a Source's key, whose own limit is `own` (0 is none).
@@ -92,62 +63,14 @@ impl RateLimits {
         limiter.check().map_err(|until| TooMany(until.wait_time_from(limiter.clock().now())))
     }
 
-    /// Whether the admin's credentials, which are right, are heard from this address. After too many wrong
-    /// ones they are not, or whoever guesses could go on; but where they were right before, they are: behind
-    /// a load balancer one client's mistakes would shut out the admin.
+    /// As [`Guesses::admit_admin`].
     pub fn admit_admin(&self, address: Option<IpAddr>) -> Result<(), TooMany> {
-        let Some(address) = address.map(network) else { return Ok(()) };
-        let now = Instant::now();
-        let mut addresses = self.lock_addresses();
-        let is_proven = addresses.proven.contains_key(&address);
-        match addresses.barred.get(&address) {
-            Some(until) if !is_proven && *until > now => return Err(TooMany(*until - now)),
-            _ => {}
-        }
-        if !is_proven && addresses.proven.len() >= PROVEN {
-            let oldest = addresses.proven.iter().min_by_key(|(_, last)| **last).map(|(address, _)| *address);
-            oldest.map(|oldest| addresses.proven.remove(&oldest));
-        }
-        addresses.proven.insert(address, now);
-        Ok(())
+        self.guesses.admit_admin(address)
     }
 
-    /// Counts wrong credentials from this address.
+    /// As [`Guesses::count_wrong`].
     pub fn count_wrong(&self, address: Option<IpAddr>) -> Result<(), TooMany> {
-        let (Some(limiter), Some(address)) = (&self.wrong, address) else { return Ok(()) };
-        let mut address = network(address);
-        if limiter.len() >= ADDRESSES {
-            self.forget_harmless(limiter);
-            if limiter.len() >= ADDRESSES {
-                address = OTHERS;
-            }
-        }
-        limiter.check_key(&address).map_err(|until| {
-            let wait = until.wait_time_from(limiter.clock().now());
-            if address != OTHERS {
-                self.lock_addresses().barred.insert(address, Instant::now() + wait);
-            }
-            TooMany(wait)
-        })
-    }
-
-    /// Makes room for new addresses, unless it has just been tried: it looks at all of them.
-    fn forget_harmless(&self, limiter: &DefaultKeyedRateLimiter<IpAddr>) {
-        let now = Instant::now();
-        let mut addresses = self.lock_addresses();
-        if addresses.swept.is_some_and(|swept| now - swept < SWEEP_PAUSE) {
-            return;
-        }
-        addresses.swept = Some(now);
-        // Each of them is known to the limiter, too, and for longer.
-        addresses.barred.retain(|_, until| *until > now);
-        drop(addresses);
-        limiter.retain_recent();
-        limiter.shrink_to_fit();
-    }
-
-    fn lock_addresses(&self) -> MutexGuard<'_, Addresses> {
-        self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
+        self.guesses.count_wrong(address)
     }
 }
 
@@ -155,30 +78,14 @@ fn of_key(limit: NonZeroU32) -> OfKey {
     (limit, Arc::new(RateLimiter::direct(Quota::per_second(limit))))
 }
 
-/// One client has a whole /64 of IPv6 addresses.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
-
     use super::*;
-
-    fn limits(requests: u32, wrong: u32) -> RateLimits {
-        RateLimits::new(Settings {
-            requests_per_second: NonZeroU32::new(requests),
-            wrong_per_minute: NonZeroU32::new(wrong),
-        })
-    }
 
     #[test]
     fn each_key_has_an_allowance_of_its_own_size() {
-        let limits = limits(1, 0);
+        let limits =
+            RateLimits::new(Settings { requests_per_second: NonZeroU32::new(1), wrong_per_minute: None });
         assert!(limits.count(SourceId(1), None).is_ok() && limits.count(SourceId(1), None).is_err());
         assert!(limits.count(SourceId(2), None).is_ok());
         for _ in 0..100 {
@@ -188,68 +95,5 @@ mod tests {
         }
         // Another limit begins anew.
         assert!(limits.count(SourceId(1), Some(2)).is_ok());
-    }
-
-    #[test]
-    fn who_was_wrong_too_often_is_not_heard_any_more() {
-        let limits = limits(0, 2);
-        let (one, other): (IpAddr, IpAddr) = (Ipv4Addr::new(1, 2, 3, 4).into(), Ipv4Addr::LOCALHOST.into());
-        for _ in 0..2 {
-            assert!(limits.count_wrong(Some(one)).is_ok());
-        }
-        let TooMany(wait) = limits.count_wrong(Some(one)).unwrap_err();
-        assert!(wait <= Duration::from_secs(30));
-        assert!(limits.admit_admin(Some(one)).is_err());
-        assert!(limits.admit_admin(Some(other)).is_ok() && limits.admit_admin(None).is_ok());
-    }
-
-    #[test]
-    fn the_admin_is_heard_where_it_was_right_before() {
-        let limits = limits(0, 1);
-        let address = Some(Ipv4Addr::LOCALHOST.into());
-        assert!(limits.admit_admin(address).is_ok());
-        assert!(limits.count_wrong(address).is_ok() && limits.count_wrong(address).is_err());
-        assert!(limits.admit_admin(address).is_ok());
-        for number in 0..=u32::try_from(PROVEN).unwrap() {
-            assert!(limits.admit_admin(Some(Ipv4Addr::from_bits(number).into())).is_ok());
-        }
-        assert_eq!(limits.lock_addresses().proven.len(), PROVEN);
-        assert!(limits.admit_admin(address).is_err());
-    }
-
-    #[test]
-    fn all_addresses_of_one_client_count_together() {
-        let limits = limits(0, 1);
-        assert!(limits.count_wrong(Some("2001:db8::1".parse().unwrap())).is_ok());
-        assert!(limits.count_wrong(Some("2001:db8::2".parse().unwrap())).is_err());
-        assert!(limits.admit_admin(Some("2001:db8::3".parse().unwrap())).is_err());
-        assert!(limits.admit_admin(Some("2001:db8:0:1::3".parse().unwrap())).is_ok());
-    }
-
-    #[test]
-    fn many_addresses_take_no_more_than_their_share_of_memory() {
-        let limits = limits(0, 1);
-        for number in 0..3 * ADDRESSES {
-            let address = Ipv4Addr::from_bits(u32::try_from(number).unwrap());
-            let _ = limits.count_wrong(Some(address.into()));
-            let _ = limits.count_wrong(Some(address.into()));
-        }
-        assert!(limits.wrong.as_ref().unwrap().len() <= ADDRESSES + 1);
-        assert!(limits.lock_addresses().barred.len() <= ADDRESSES);
-        // New ones share one allowance, which is used up; whose credentials are right is heard all the same.
-        let other = Some(Ipv4Addr::BROADCAST.into());
-        assert!(limits.count_wrong(other).is_err());
-        assert!(limits.admit_admin(other).is_ok());
-    }
-
-    #[test]
-    fn those_whose_time_is_over_make_room() {
-        let limits = limits(0, 1_000_000);
-        for number in 0..3 * ADDRESSES {
-            let address = Ipv4Addr::from_bits(u32::try_from(number).unwrap());
-            assert!(limits.count_wrong(Some(address.into())).is_ok());
-            limits.lock_addresses().swept = None;
-        }
-        assert!(limits.wrong.as_ref().unwrap().len() <= ADDRESSES);
     }
 }

@@ -1,5 +1,6 @@
 //! The REST API: one folder a resource, one file a route; beside them what all routes share.
 
+pub mod access;
 pub mod admin;
 pub mod answer;
 pub mod audit;
@@ -17,7 +18,6 @@ pub mod limits;
 pub mod migrations;
 pub mod openapi;
 pub mod path;
-pub mod peer;
 pub mod query;
 pub mod ready;
 pub mod record;

@@ -8,6 +8,8 @@ use axum::{
     routing::{self, MethodRouter},
 };
 
+use dmf_shared::ops::http::management;
+
 use super::{
     admin::{self, backends, sourcehosts, sources, targets},
     audit, auth, deadline, health, json, migrations,
@@ -49,7 +51,7 @@ pub fn routes() -> Vec<Route> {
 /// Routes for everybody.
 fn of_everybody() -> Vec<Route> {
     use Access::Everybody;
-    vec![get(Everybody, "/health", health::health, health::HEALTH)]
+    vec![get(Everybody, "/health", management::health, health::HEALTH)]
 }
 
 /// What the admin does with Sources and their hosts.

@@ -10,6 +10,7 @@ use axum::{
 use serde_json::{Map, Value, json};
 
 use super::{
+    access::AskedPath,
     error::{ApiError, Result},
     versioning::{Version, Versioning},
 };
@@ -105,7 +106,9 @@ pub async fn adapt(State(app): State<App>, mut request: Request, next: Next) -> 
         Way::Straight | Way::AsV2(_) => Reading { lenient: app.ignore_unknown_fields, is_v1: false },
     };
     if let Way::AsV1(path) | Way::AsV2(path) = &way {
+        let asked = AskedPath(uri.path().to_owned());
         *request.uri_mut() = with_path(uri, path, &app.versioning)?;
+        request.extensions_mut().insert(asked);
     }
     request.extensions_mut().insert(reading);
     let Way::AsV1(successor) = way else { return Ok(next.run(request).await) };

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on panics where it stands")]
 
+mod access;
 mod audit;
 mod authorization;
 mod body;
@@ -11,6 +12,7 @@ mod errors;
 mod health;
 mod limits;
 mod list;
+mod management;
 mod migrations;
 mod openapi;
 mod orders;

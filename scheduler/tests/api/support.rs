@@ -18,10 +18,12 @@ use dmf_scheduler::{
 use dmf_shared::{
     config::{Environment, Sources},
     domain::ids::{JobId, JournalId},
+    ops::{Telemetry, http::Readiness},
     queue::Queue,
     store::{BackendState, ClaimRequest, Claimed, Decision, Holder, Options, Registration, Source, Store},
 };
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
@@ -99,8 +101,18 @@ impl Api {
         let store = Store::connect_lazily(&options);
         store.migrate().await.unwrap();
         let queue = Queue::connect_lazily(&settings.queue).unwrap();
+        // Levels that nothing logs by: the log is the test runner's.
+        let (_, telemetry) = Telemetry::layer(settings.telemetry.clone(), std::io::sink);
         let app = App {
-            health: health::indicators(&settings, &store, &Schema::ready(), &queue),
+            access: settings.access.clone().into(),
+            management: health::management(
+                &settings,
+                &store,
+                &Schema::ready(),
+                &queue,
+                Readiness::new(CancellationToken::new()),
+                Some(telemetry),
+            ),
             store,
             schema: Schema::ready(),
             silence: settings.reaper.silence,

@@ -90,6 +90,7 @@ fn every_faulty_key_is_reported() {
         spec("gone", KeyFile::Plain(dir.path().join("gone")), None),
         spec("closed", KeyFile::Keystore(write("closed", &[7; 32])), None),
         spec("jks", KeyFile::Keystore(write("jks", &[0xfe, 0xed, 0xfe, 0xed, 0])), Some("x")),
+        spec("jceks", KeyFile::Keystore(write("jceks", &[0xce; 99])), Some("x")),
         spec("noise", KeyFile::Keystore(write("noise", &[0x30; 99])), Some("x")),
     ];
     let errors = KeyRing::load(&specs).unwrap_err();
@@ -100,7 +101,8 @@ fn every_faulty_key_is_reported() {
             Error::NotAKey { .. },
             Error::Unreadable { .. },
             Error::SecretMissing { .. },
-            Error::Keystore { reason: Reason::OldFormat("JKS"), .. },
+            Error::Keystore { reason: Reason::Jks, .. },
+            Error::Keystore { reason: Reason::Closed, .. },
             Error::Keystore { reason: Reason::Closed, .. },
         ]
     ));

@@ -1,22 +1,18 @@
-//! AES keys out of PKCS12 keystores, as `keytool -genseckey` makes them.
+//! AES keys out of PKCS12 and JCEKS keystores, as `keytool -genseckey` makes them.
 
 use p12_keystore::{KeyStore, KeyStoreEntry, Pkcs12ImportPolicy};
 use zeroize::Zeroizing;
 
-use super::key_file::Key;
-
-/// First bytes of the older Java formats, which can be converted with `keytool -importkeystore`.
-const OLD_FORMATS: [([u8; 4], &str); 2] =
-    [([0xfe, 0xed, 0xfe, 0xed], "JKS"), ([0xce, 0xce, 0xce, 0xce], "JCEKS")];
+use super::{jceks, key_file::Key};
 
 /// Why a keystore gives no key. None repeats anything of its content but the aliases.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
-    /// Not PKCS12.
-    #[error("it is a {0} keystore; convert it with `keytool -importkeystore -deststoretype pkcs12`")]
-    OldFormat(&'static str),
+    /// The older format that holds no secret keys.
+    #[error("it is a JKS keystore, which holds no secret keys")]
+    Jks,
     /// Wrong secret, damaged, or of a kind that is not supported.
-    #[error("it can't be opened with the given secret, or is no PKCS12 keystore")]
+    #[error("it can't be opened with the given secret, or is no PKCS12 or JCEKS keystore")]
     Closed,
     /// The alias is missing.
     #[error("it holds no key of the alias {alias}; there is: {}", present.join(", "))]
@@ -33,8 +29,10 @@ pub enum Reason {
 
 /// The secret key under `alias`, whose case does not matter: keytool lower-cases it.
 pub(super) fn secret_key(bytes: &[u8], alias: &str, secret: &str) -> Result<Key, Reason> {
-    if let Some((_, name)) = OLD_FORMATS.iter().find(|(magic, _)| bytes.starts_with(magic)) {
-        return Err(Reason::OldFormat(name));
+    match bytes {
+        [0xfe, 0xed, 0xfe, 0xed, ..] => return Err(Reason::Jks),
+        [0xce, 0xce, 0xce, 0xce, ..] => return jceks::secret_key(bytes, alias, secret),
+        _ => {}
     }
     let store =
         KeyStore::from_pkcs12(bytes, secret, Pkcs12ImportPolicy::Relaxed).map_err(|_| Reason::Closed)?;

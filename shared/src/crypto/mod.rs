@@ -1,6 +1,7 @@
 //! Sealing of user passwords, and API keys.
 
 pub mod api_key;
+mod jceks;
 mod key_file;
 pub mod key_ring;
 mod keystore;

@@ -17,6 +17,8 @@ use tokio::{
     time::{Instant, timeout},
 };
 
+use super::{DiskSpace, HealthSettings};
+
 /// Longest time for one indicator.
 pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(3);
 /// For how long an answer is given again, so that many askers don't wear out the stores.
@@ -68,6 +70,27 @@ impl Report {
         let all_up = parts.iter().all(|(_, part)| part.status == Status::Up);
         let status = if all_up { Status::Up } else { Status::Down };
         Self { status, details: Details::Parts(parts) }
+    }
+
+    /// MariaDB, shown under its URL without credentials: its version, or why it does not answer.
+    pub fn database(url: String, version: Result<String, impl fmt::Display>) -> Self {
+        let report = match version {
+            Ok(version) => Self::up().with_facts(json!({ "database": "MariaDB", "version": version })),
+            Err(error) => Self::down(&error.to_string()),
+        };
+        Self::composite(vec![(url, report)])
+    }
+
+    /// Redis: its version and eviction policy, or why it does not answer. Any policy but one would throw
+    /// jobs away when its memory is full.
+    pub fn redis(found: Result<(String, String), impl fmt::Display>) -> Self {
+        match found {
+            Ok((version, policy)) if policy == "noeviction" => {
+                Self::up().with_facts(json!({ "version": version }))
+            }
+            Ok(_) => Self::down("maxmemory-policy must be noeviction"),
+            Err(error) => Self::down(&error.to_string()),
+        }
     }
 
     /// Whether it works.
@@ -185,6 +208,24 @@ impl HealthBuilder {
             let look = tokio::task::spawn_blocking(move || disk_space(&path, threshold_bytes));
             async move { look.await.unwrap_or_else(|_| Report::down("could not look")) }
         })
+    }
+
+    /// Adds what both processes have in common, as far as it is switched on: `compositeDiscoveryClient()`,
+    /// `service` and `diskSpace`.
+    #[must_use]
+    pub fn common(mut self, on: &HealthSettings) -> Self {
+        if on.discovery_client {
+            self = self.indicator("compositeDiscoveryClient()", || async {
+                Report::up().with_facts(json!({ "services": {} }))
+            });
+        }
+        if on.service {
+            self = self.indicator("service", || async { Report::up() });
+        }
+        match &on.disk_space {
+            Some(DiskSpace { path, threshold_bytes }) => self.disk_space(path.clone(), *threshold_bytes),
+            None => self,
+        }
     }
 
     /// Done.

@@ -1,6 +1,7 @@
 //! Running the process: logs, start and stop, health.
 
 pub mod health;
+mod health_settings;
 pub mod http;
 pub mod lifecycle;
 pub mod log_format;
@@ -8,6 +9,7 @@ pub mod log_level;
 pub mod metrics;
 pub mod telemetry;
 
+pub use health_settings::{DiskSpace, HealthSettings};
 pub use lifecycle::Lifecycle;
 pub use metrics::Metrics;
 pub use telemetry::{Telemetry, TelemetrySettings};

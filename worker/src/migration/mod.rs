@@ -156,6 +156,11 @@ impl Runner {
             .secrets()
     }
 
+    /// Version of the doveadm of this machine, and the dialect that it speaks.
+    pub fn doveadm(&self) -> (&str, String) {
+        (&self.setup.version.text, self.setup.version.dialect().to_string())
+    }
+
     /// Runs a migration to its end and gives its lease up, whatever happens.
     pub async fn run(&self, held: Arc<Held>) {
         let span = tracing::info_span!("migration", job = held.name());

@@ -8,7 +8,7 @@ mod policies;
 mod suspend;
 mod sync;
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use dmf_shared::{
     config::{DataSource, Environment, Errors, LeaseTimes, Properties, Reader, Sources, Warning},
@@ -30,7 +30,7 @@ pub use policies::PolicySettings;
 pub use suspend::SuspendSettings;
 pub use sync::{CountSettings, SyncSettings, Verification};
 
-use crate::heartbeat::Rhythm;
+use crate::{heartbeat::Rhythm, http::HttpSettings};
 
 /// Where the settings are when no file is named: the manual's path, then the working directory.
 const CANDIDATES: [&str; 2] = ["/opt/open-xchange/dmf/worker/etc/dmf-worker.yml", "dmf-worker.yml"];
@@ -44,14 +44,15 @@ const VERBATIM: [&str; 4] = [
 ];
 
 /// Keys of the original's file that have no meaning here.
-const WITHOUT_EFFECT: [&str; 7] = [
+const WITHOUT_EFFECT: [&str; 8] = [
     "jackson.**",
     "liquibase.**",
-    "endpoints.**",
+    "endpoints.liquibase.**",
     "datasources.default.dialect",
     "datasources.default.driver-class-name",
-    "micronaut.**",
-    "http.**",
+    "micronaut.router.**",
+    "micronaut.server.multipart.**",
+    "micronaut.metrics.**",
 ];
 
 const DAY: Duration = Duration::from_hours(24);
@@ -93,6 +94,8 @@ pub struct Settings {
     pub database: DataSource,
     /// Redis.
     pub queue: queue::Options,
+    /// The management endpoints.
+    pub http: Arc<HttpSettings>,
     /// Logging.
     pub telemetry: TelemetrySettings,
 }
@@ -139,6 +142,7 @@ impl Settings {
             command_log: CommandLogSettings::read(reader),
             command: commands(reader),
             queue: queue::Options::read(reader),
+            http: Arc::new(HttpSettings::read(reader)),
             telemetry: TelemetrySettings::read(reader),
             // Replaced below: a missing data source is a fault that ends this.
             database: match database {

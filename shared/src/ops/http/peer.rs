@@ -1,6 +1,9 @@
 //! Who is at the other end of the connection, also behind a load balancer.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use axum::{
     extract::{ConnectInfo, Request, State},
@@ -9,7 +12,7 @@ use axum::{
     response::Response,
 };
 
-use crate::app::App;
+use crate::config::Reader;
 
 /// The address of the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +23,16 @@ pub struct Peer(pub IpAddr);
 pub struct TrustedProxies(Vec<(IpAddr, u8)>);
 
 impl TrustedProxies {
+    /// Reads `dmf.http.trusted-proxies`.
+    pub fn read(reader: &mut Reader<'_>) -> Self {
+        let key = "dmf.http.trusted-proxies";
+        let networks = reader.list(key).unwrap_or_default();
+        Self::parse(&networks).unwrap_or_else(|wrong| {
+            reader.reject(key, &format!("{wrong:?} is neither an address nor a network such as 10.0.0.0/8"));
+            Self::default()
+        })
+    }
+
     /// Addresses, or networks such as `10.0.0.0/8`; `Err` is the first that is none.
     pub fn parse(networks: &[String]) -> Result<Self, String> {
         networks
@@ -78,9 +91,13 @@ fn is_within(address: IpAddr, network: IpAddr, prefix: u8) -> bool {
 }
 
 /// Middleware around everything: finds out who the client is.
-pub async fn identify(State(app): State<App>, mut request: Request, next: Next) -> Response {
+pub async fn identify(
+    State(trusted): State<Arc<TrustedProxies>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     if let Some(ConnectInfo(address)) = request.extensions().get::<ConnectInfo<SocketAddr>>() {
-        let client = app.trusted_proxies.client(address.ip(), request.headers());
+        let client = trusted.client(address.ip(), request.headers());
         request.extensions_mut().insert(Peer(client));
     }
     next.run(request).await

@@ -1,0 +1,82 @@
+//! `/loggers`, `/info`, liveness and readiness, as the manual's curl lines ask for them.
+
+use serde_json::{Value, json};
+
+use crate::support::{ADMIN, Answer, Api, request, with_json};
+
+async fn call(api: &Api, method: &str, path: &str, body: Value) -> Answer {
+    api.send(with_json(request(method, path).header("Authorization", ADMIN), &body)).await
+}
+
+async fn logger(api: &Api, name: &str) -> Value {
+    call(api, "GET", &format!("/loggers/{name}"), Value::Null).await.expect(200)
+}
+
+#[tokio::test]
+async fn levels_are_read_set_and_unset() {
+    let api = Api::start().await;
+    let unset = json!({ "configuredLevel": "NOT_SPECIFIED", "effectiveLevel": "INFO" });
+    assert_eq!(logger(&api, "dmf").await, unset);
+    let set = call(&api, "POST", "/loggers/dmf", json!({ "configuredLevel": "DEBUG" })).await;
+    assert_eq!((set.status.as_u16(), set.text.as_str()), (200, ""));
+    assert_eq!(logger(&api, "dmf").await, json!({ "configuredLevel": "DEBUG", "effectiveLevel": "DEBUG" }));
+    for inherits in ["dmf.scheduler.api", "dmf_scheduler::api"] {
+        let expected = json!({ "configuredLevel": "NOT_SPECIFIED", "effectiveLevel": "DEBUG" });
+        assert_eq!(logger(&api, inherits).await, expected);
+    }
+    let all = call(&api, "GET", "/loggers", Value::Null).await.expect(200);
+    let levels = json!(["ALL", "TRACE", "DEBUG", "INFO", "WARN", "ERROR", "OFF", "NOT_SPECIFIED"]);
+    assert_eq!(all["levels"], levels);
+    assert_eq!(all["loggers"]["dmf"]["configuredLevel"], "DEBUG");
+    assert_eq!(all["loggers"]["ROOT"]["effectiveLevel"], "INFO");
+    for body in
+        [json!({ "configuredLevel": null }), json!({ "configuredLevel": "not_specified" }), Value::Null]
+    {
+        call(&api, "POST", "/loggers/dmf", json!({ "configuredLevel": "warn" })).await;
+        assert_eq!(call(&api, "POST", "/loggers/dmf", body).await.status, 200);
+        assert_eq!(logger(&api, "dmf").await, unset);
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_level_is_refused_and_only_the_admin_sets_one() {
+    let api = Api::start_with("endpoints.loggers.sensitive: false\n").await;
+    for (name, body) in [
+        ("dmf", json!({ "configuredLevel": "LOUD" })),
+        ("dmf", json!({ "configuredLevel": 7 })),
+        ("ROOT", json!({ "configuredLevel": null })),
+    ] {
+        call(&api, "POST", &format!("/loggers/{name}"), body).await.errors(400);
+    }
+    let anonymous = |method| request(method, "/loggers/dmf");
+    assert_eq!(api.send(with_json(anonymous("GET"), &Value::Null)).await.status, 200);
+    let set = with_json(anonymous("POST"), &json!({ "configuredLevel": "TRACE" }));
+    api.send(set).await.errors(401);
+    assert_eq!(logger(&api, "dmf").await["effectiveLevel"], "INFO");
+    call(&api, "DELETE", "/loggers/dmf", Value::Null).await.errors(405);
+}
+
+#[tokio::test]
+async fn it_is_alive_at_once_and_ready_when_it_has_started() {
+    let api = Api::start_with("micronaut.application.name: my-dmf\n").await;
+    let status = async |path: &str| api.send(with_json(request("GET", path), &Value::Null)).await;
+    assert_eq!(status("/health/liveness").await.expect(200), json!({ "status": "UP" }));
+    assert_eq!(status("/health/readiness").await.expect(503), json!({ "status": "DOWN" }));
+    api.app.management.readiness.set();
+    assert_eq!(status("/health/readiness").await.expect(200), json!({ "status": "UP" }));
+    let tree = call(&api, "GET", "/health/readiness", Value::Null).await.expect(200);
+    assert_eq!(tree["name"], "my-dmf");
+    let parts: Vec<_> = tree["details"].as_object().unwrap().keys().collect();
+    assert_eq!(parts, ["jdbc", "service"]);
+    let info = call(&api, "GET", "/info", Value::Null).await.expect(200);
+    assert_eq!(info["build"]["version"], env!("CARGO_PKG_VERSION"));
+}
+
+#[tokio::test]
+async fn indicators_can_be_switched_off() {
+    let off = "endpoints.health: {jdbc.enabled: false, disk-space.enabled: false, discovery-client.enabled: false}\n";
+    let api = Api::start_with(off).await;
+    let tree = call(&api, "GET", "/health", Value::Null).await.expect(200);
+    let parts: Vec<_> = tree["details"].as_object().unwrap().keys().collect();
+    assert_eq!(parts, ["redis", "service"]);
+}
