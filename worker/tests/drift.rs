@@ -201,7 +201,8 @@ async fn a_source_that_is_killed_in_the_middle() {
     scene.proxy.set_rate(Some(300_000));
     let kill = async {
         poll_until("nothing was saved", DEADLINE, async || {
-            match scene.lab.target().mailboxes(USER).await.map(|found| found["INBOX"].messages) {
+            let found = scene.lab.target().mailboxes(USER).await;
+            match found.map(|found| found.get("INBOX").map_or(0, |inbox| inbox.messages)) {
                 Ok(1..) => Ok(()),
                 seen => Err(format!("{seen:?}")),
             }
