@@ -100,7 +100,8 @@ pub async fn register(store: &Store, name: &str) -> Holder {
         threads: 4,
         lease_deadline: Duration::from_secs(45),
     };
-    let backend = store.register_backend(&registration, None).await.unwrap().unwrap();
+    let seen = store.backend("default", name).await.unwrap();
+    let backend = store.register_backend(&registration, seen.as_ref()).await.unwrap().unwrap();
     assert_eq!(backend.incarnation, registration.incarnation);
     Holder {
         backend: backend.id,
