@@ -21,7 +21,13 @@ use tower_http::{
 };
 
 use crate::{
-    api::{access, auth, error, json, limits::RateLimits, routes, trace, v1, versioning::Versioning},
+    api::{
+        access, auth, error, json,
+        limits::RateLimits,
+        pages::{self, Pages},
+        routes, trace, v1,
+        versioning::Versioning,
+    },
     schema::Schema,
 };
 
@@ -56,6 +62,8 @@ pub struct App {
     pub access: Arc<Access>,
     /// What the management endpoints tell of.
     pub management: Management,
+    /// The pages that show the API.
+    pub pages: Arc<Pages>,
 }
 
 /// The whole API.
@@ -63,6 +71,7 @@ pub fn router(app: App) -> Router {
     let request_id = HeaderName::from_static("x-request-id");
     let routes = routes::router(&app)
         .merge(management::router())
+        .merge(pages::router(&app.pages, &app.api_key_header))
         .fallback(auth::unknown_url)
         .layer(Extension(app.management.clone()))
         .layer(from_fn_with_state(app.clone(), access::check))

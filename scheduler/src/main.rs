@@ -134,6 +134,7 @@ async fn run(settings: &Settings, telemetry: Telemetry) -> anyhow::Result<ExitCo
         limits: Arc::new(RateLimits::new(settings.rate_limits)),
         trusted_proxies: Arc::new(settings.trusted_proxies.clone()),
         relay: wake.clone(),
+        pages: Arc::new(settings.pages.clone()),
     };
     let (life, duties, reaper) = (lifecycle.clone(), store.clone(), settings.reaper);
     lifecycle.spawn("schema", async move {

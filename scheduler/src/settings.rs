@@ -15,7 +15,11 @@ use dmf_shared::{
 };
 
 use crate::{
-    api::{limits, versioning::Versioning},
+    api::{
+        limits,
+        pages::{Page, Pages},
+        versioning::Versioning,
+    },
     reaper,
 };
 
@@ -23,16 +27,21 @@ use crate::{
 const CANDIDATES: [&str; 2] = ["/opt/open-xchange/dmf/scheduler/etc/dmf-scheduler.yml", "dmf-scheduler.yml"];
 
 /// Keys of the original's file that have no meaning here.
-const WITHOUT_EFFECT: [&str; 9] = [
+const WITHOUT_EFFECT: [&str; 7] = [
     "jackson.**",
     "liquibase.**",
     "endpoints.liquibase.**",
     "datasources.default.dialect",
     "datasources.default.driver-class-name",
     "micronaut.server.multipart.**",
-    "micronaut.router.static-resources.**",
-    "micronaut.server.router.static-resources.**",
     "micronaut.metrics.**",
+];
+
+/// Which of the pages that show the API are served; samples of the manual nest it in the other ways.
+const STATIC_RESOURCES: [&str; 3] = [
+    "micronaut.router.static-resources",
+    "micronaut.server.router.static-resources",
+    "micronaut.static-resources",
 ];
 
 /// Everything that the scheduler is told from outside.
@@ -48,6 +57,8 @@ pub struct Settings {
     pub ignore_unknown_fields: bool,
     /// Where a request may say its version.
     pub versioning: Versioning,
+    /// The pages that show the API.
+    pub pages: Pages,
     /// How much each may ask.
     pub rate_limits: limits::Settings,
     /// Whose word on the client's address is taken.
@@ -90,6 +101,7 @@ impl Settings {
         let ignore_unknown_fields =
             reader.choice("dmf.api.unknown-fields", &[("refuse", false), ("ignore", true)], false);
         let versioning = Versioning::read(&mut reader);
+        let pages = pages(&mut reader);
         let rate_limits = rate_limits(&mut reader);
         let trusted_proxies = TrustedProxies::read(&mut reader);
         let database = DataSource::read(&mut reader, "datasources.default");
@@ -114,6 +126,7 @@ impl Settings {
                 api_key_header,
                 ignore_unknown_fields,
                 versioning,
+                pages,
                 rate_limits,
                 trusted_proxies,
                 database,
@@ -149,4 +162,30 @@ fn reaper_settings(reader: &mut Reader<'_>) -> reaper::Settings {
         heartbeat,
         max_losses,
     }
+}
+/// All pages, or, where any mapping is given, those with one; without those that are not enabled.
+fn pages(reader: &mut Reader<'_>) -> Pages {
+    let (mut mapped, mut disabled) = (Pages::new(), Pages::new());
+    for (base, page) in STATIC_RESOURCES.into_iter().flat_map(|base| Page::ALL.map(|page| (base, page))) {
+        let key = format!("{base}.{}", page.name());
+        // The files are in the binary.
+        reader.accept(&format!("{key}.paths"));
+        if !reader.bool(&format!("{key}.enabled"), true) {
+            disabled.insert(page);
+        }
+        if let Some(mapping) = reader.string(&format!("{key}.mapping")) {
+            let standard = format!("/{}/**", page.name());
+            if mapping != standard {
+                let message = format!("must be {standard}; leave {key} out to serve nothing there");
+                reader.reject(&format!("{key}.mapping"), &message);
+            }
+            mapped.insert(page);
+        }
+    }
+    let named = if mapped.is_empty() { Page::ALL.into() } else { mapped };
+    let pages: Pages = named.difference(&disabled).copied().collect();
+    if !pages.is_empty() && !pages.contains(&Page::Document) {
+        reader.warn(STATIC_RESOURCES[0], "lacks swagger, the document that the other pages show");
+    }
+    pages
 }

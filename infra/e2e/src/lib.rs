@@ -49,4 +49,4 @@ pub use customer::Customer;
 pub use daemon::Daemon;
 pub use fleet::Fleet;
 pub use host::SourceHost;
-pub use settings::LeaseSecs;
+pub use settings::{ADMIN, ADMIN_PASSWORD, LeaseSecs};

@@ -10,9 +10,9 @@ use anyhow::{Context as _, Result};
 use dmf_lab::Lab;
 
 /// Name of the admin.
-pub(crate) const ADMIN: &str = "admin";
+pub const ADMIN: &str = "admin";
 /// The admin's password.
-pub(crate) const ADMIN_PASSWORD: &str = "admin-of-the-lab";
+pub const ADMIN_PASSWORD: &str = "admin-of-the-lab";
 /// The target that all workers work for.
 pub(crate) const TARGET: &str = "default";
 /// Name of the database.

@@ -17,6 +17,7 @@ pub mod kind;
 pub mod limits;
 pub mod migrations;
 pub mod openapi;
+pub mod pages;
 pub mod path;
 pub mod query;
 pub mod ready;

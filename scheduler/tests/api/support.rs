@@ -4,7 +4,7 @@ use std::{fs, time::Duration};
 
 use axum::{
     Router,
-    body::{Body, to_bytes},
+    body::{Body, HttpBody as _, to_bytes},
     http::{HeaderMap, Request, StatusCode, header, request},
 };
 use dmf_lab::Lab;
@@ -26,6 +26,8 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use uuid::Uuid;
+
+use crate::contract::{self, Call};
 
 /// How long a test waits for a state.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -125,6 +127,7 @@ impl Api {
             limits: RateLimits::new(settings.rate_limits).into(),
             trusted_proxies: settings.trusted_proxies.into(),
             relay: std::sync::Arc::default(),
+            pages: settings.pages.into(),
         };
         Self { lab, router: app::router(app.clone()), app }
     }
@@ -140,11 +143,16 @@ impl Api {
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        let call = Call::of(&request);
+        let (request, given) = whole(request).await;
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = to_bytes(body, 64 << 20).await.unwrap();
         let text = String::from_utf8(bytes.to_vec()).unwrap();
-        Answer { status: parts.status, headers: parts.headers, text }
+        let answer = Answer { status: parts.status, headers: parts.headers, text };
+        let given = given.filter(|_| !self.app.ignore_unknown_fields);
+        contract::check(&call, given.as_deref(), &answer);
+        answer
     }
 
     /// A request of the admin, to a path below `/dmf/admin/api/v2`; null is no body.
@@ -218,6 +226,16 @@ impl Api {
         let decisions = self.app.store.claim(&holder, &[ClaimRequest { job, host }]).await;
         decisions.unwrap().pop().unwrap()
     }
+}
+
+/// The request with its body, where that is there at once and not streamed.
+async fn whole(request: Request<Body>) -> (Request<Body>, Option<Vec<u8>>) {
+    if request.body().size_hint().exact().is_none() {
+        return (request, None);
+    }
+    let (parts, body) = request.into_parts();
+    let bytes = to_bytes(body, usize::MAX).await.unwrap();
+    (Request::from_parts(parts, Body::from(bytes.clone())), Some(bytes.to_vec()))
 }
 
 fn settings(lab: &Lab, more: &str) -> Settings {

@@ -1,0 +1,211 @@
+//! The OpenAPI document as a file, and three pages that show it. Everything comes from the binary: no page
+//! needs a network, and the security policy allows none. Anonymous, as the original's.
+
+use std::{collections::BTreeSet, io::Read as _, sync::Arc};
+
+use axum::{
+    Router,
+    body::Bytes,
+    http::{HeaderMap, HeaderName, HeaderValue, header},
+    response::{IntoResponse as _, Response},
+    routing::get,
+};
+
+use super::{error::ApiError, openapi, routes};
+use crate::app::App;
+
+/// What may be served here, as `micronaut.router.static-resources` names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Page {
+    /// The document itself.
+    Document,
+    /// Swagger UI, which can call the API.
+    SwaggerUi,
+    /// ReDoc, which only shows it.
+    Redoc,
+    /// RapiDoc, which can call the API.
+    Rapidoc,
+}
+
+impl Page {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Document, Self::SwaggerUi, Self::Redoc, Self::Rapidoc];
+
+    /// Its name in the settings, which is also the first segment of its path.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Document => "swagger",
+            Self::SwaggerUi => "swagger-ui",
+            Self::Redoc => "redoc",
+            Self::Rapidoc => "rapidoc",
+        }
+    }
+}
+
+/// The pages that are served; all unless the settings say otherwise.
+pub type Pages = BTreeSet<Page>;
+
+/// Path of the document.
+pub const DOCUMENT: &str =
+    concat!("/swagger/", env!("CARGO_PKG_NAME"), "-", env!("CARGO_PKG_VERSION"), ".yml");
+
+/// A compressed file of the binary.
+#[derive(Debug, Clone, Copy)]
+struct Asset {
+    path: &'static str,
+    media: &'static str,
+    gzip: &'static [u8],
+}
+
+macro_rules! asset {
+    ($path:literal, $media:literal) => {
+        Asset {
+            path: concat!("/", $path),
+            media: $media,
+            gzip: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/", $path, ".gz")),
+        }
+    };
+}
+
+const SCRIPTS: [(Page, Asset); 4] = [
+    (Page::SwaggerUi, asset!("swagger-ui/swagger-ui-bundle.js", "text/javascript; charset=utf-8")),
+    (Page::SwaggerUi, asset!("swagger-ui/swagger-ui.css", "text/css; charset=utf-8")),
+    (Page::Redoc, asset!("redoc/redoc.standalone.js", "text/javascript; charset=utf-8")),
+    (Page::Rapidoc, asset!("rapidoc/rapidoc-min.js", "text/javascript; charset=utf-8")),
+];
+
+/// Starts Swagger UI; no script may stand in the page itself.
+const SWAGGER_UI_START: &str = "\
+const element = document.getElementById('swagger-ui');
+SwaggerUIBundle({
+  url: element.dataset.url,
+  domNode: element,
+  deepLinking: true,
+  validatorUrl: null,
+});
+";
+
+/// Own scripts and styles, own server, nothing else. Styles are also set by script.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
+    img-src 'self' data:; font-src 'self' data:; connect-src 'self'; worker-src blob:; \
+    base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// The routes of these pages. They are no part of the API, so the document does not name them.
+pub fn router(pages: &Pages, api_key_header: &HeaderName) -> Router<App> {
+    let mut router = Router::new();
+    if pages.contains(&Page::Document) {
+        let document = openapi::document(&routes::routes(), api_key_header).to_yaml();
+        let document = document.map(Bytes::from).map_err(|error| {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "the OpenAPI document can't be written"
+            );
+            ApiError::internal()
+        });
+        router = router.route(DOCUMENT, get(async move || answer("application/yaml", document)));
+    }
+    for page in pages {
+        if let Some(html) = html(*page) {
+            let html: Arc<str> = html.into();
+            let show = move || {
+                let html = Arc::clone(&html);
+                async move { answer("text/html; charset=utf-8", Ok(Bytes::from(html.to_string()))) }
+            };
+            let path = format!("/{}", page.name());
+            router = router.route(&path, get(show.clone())).route(&format!("{path}/"), get(show));
+        }
+    }
+    if pages.contains(&Page::SwaggerUi) {
+        let start = Bytes::from_static(SWAGGER_UI_START.as_bytes());
+        let show = async move || answer("text/javascript; charset=utf-8", Ok(start));
+        router = router.route("/swagger-ui/start.js", get(show));
+    }
+    SCRIPTS.into_iter().filter(|(page, _)| pages.contains(page)).fold(router, |router, (_, asset)| {
+        router.route(asset.path, get(move |headers: HeaderMap| async move { script(&asset, &headers) }))
+    })
+}
+
+fn html(page: Page) -> Option<String> {
+    let (head, body) = match page {
+        Page::Document => return None,
+        Page::SwaggerUi => (
+            "<link rel=\"stylesheet\" href=\"/swagger-ui/swagger-ui.css\">".to_owned(),
+            format!(
+                "<div id=\"swagger-ui\" data-url=\"{DOCUMENT}\"></div>\
+                 <script src=\"/swagger-ui/swagger-ui-bundle.js\"></script>\
+                 <script src=\"/swagger-ui/start.js\"></script>"
+            ),
+        ),
+        Page::Redoc => (
+            "<style>body { margin: 0 }</style>".to_owned(),
+            format!(
+                "<redoc spec-url=\"{DOCUMENT}\"></redoc><script src=\"/redoc/redoc.standalone.js\"></script>"
+            ),
+        ),
+        Page::Rapidoc => (
+            "<script src=\"/rapidoc/rapidoc-min.js\"></script>".to_owned(),
+            format!(
+                "<rapi-doc spec-url=\"{DOCUMENT}\" load-fonts=\"false\" allow-server-selection=\"false\" \
+                 render-style=\"read\"></rapi-doc>"
+            ),
+        ),
+    };
+    Some(format!(
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
+         <title>Mailbox migration</title><link rel=\"icon\" href=\"data:,\">{head}</head><body>{body}</body></html>\n"
+    ))
+}
+
+/// A compressed file, unpacked for the few clients that can't do that themselves.
+fn script(asset: &Asset, headers: &HeaderMap) -> Response {
+    let mut response = if takes_gzip(headers) {
+        let mut response = answer(asset.media, Ok(Bytes::from_static(asset.gzip)));
+        response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        response
+    } else {
+        let mut plain = Vec::new();
+        let unpacked = flate2::read::GzDecoder::new(asset.gzip).read_to_end(&mut plain);
+        answer(asset.media, unpacked.map(|_| Bytes::from(plain)).map_err(|_| ApiError::internal()))
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600"));
+    response
+}
+
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    accepted.flat_map(|value| value.split(',')).any(|coding| {
+        let (name, weight) = coding.split_once(';').unwrap_or((coding, "q=1"));
+        let refused = ["q=0", "q=0.0", "q=0.00", "q=0.000"].contains(&weight.trim());
+        ["gzip", "*"].contains(&name.trim()) && !refused
+    })
+}
+
+fn answer(media: &'static str, body: Result<Bytes, ApiError>) -> Response {
+    let mut response = match body {
+        Ok(body) => body.into_response(),
+        Err(error) => return error.into_response(),
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn encodings() {
+        let takes = |value: &str| {
+            takes_gzip(&HeaderMap::from_iter([(header::ACCEPT_ENCODING, value.parse().unwrap())]))
+        };
+        assert!(takes("gzip") && takes("br, gzip;q=0.5") && takes("*"));
+        assert!(!takes("br") && !takes("gzip;q=0") && !takes_gzip(&HeaderMap::new()));
+    }
+}
