@@ -24,7 +24,9 @@ async fn in_browser(test: impl AsyncFnOnce(&Fleet, &Browser, Value) -> Result<()
             let operations = json!(operations(fleet).await?);
             let browser = Browser::start(fleet.lab()).await?;
             let done = test(fleet, &browser, operations).await;
-            let errors = browser.errors().await?;
+            let mut errors = browser.errors().await?;
+            // ReDoc's own mark at the foot of its menu; the policy stops it and nothing else misses it.
+            errors.retain(|error| !error.contains("cdn.redoc.ly"));
             browser.close().await?;
             done.with_context(|| format!("the console shows {errors:?}"))?;
             assert_eq!(errors, Vec::<String>::new());
@@ -40,9 +42,9 @@ async fn swagger_ui_shows_every_operation_and_calls_the_server() -> Result<()> {
         browser.open(&format!("{}/swagger-ui", fleet.api().url())).await?;
         browser.wait_for("document.querySelectorAll('.opblock').length", &operations).await?;
         browser.click(".scheme-container button.authorize").await?;
-        browser.enter("#auth_username", dmf_e2e::ADMIN).await?;
-        browser.enter("#auth_password", dmf_e2e::ADMIN_PASSWORD).await?;
-        browser.click(".auth-container:has(#auth_username) button.authorize, form:has(#auth_username) button.authorize").await?;
+        browser.enter("#auth-basic-username", dmf_e2e::ADMIN).await?;
+        browser.enter("#auth-basic-password", dmf_e2e::ADMIN_PASSWORD).await?;
+        browser.click("form:has(#auth-basic-username) button[type=submit]").await?;
         browser.click(".modal-ux .btn-done").await?;
         let operation = "#operations-Sources-listSources";
         browser.click(&format!("{operation} .opblock-summary-control")).await?;
@@ -70,7 +72,7 @@ async fn redoc_shows_every_operation() -> Result<()> {
 async fn rapidoc_shows_every_operation() -> Result<()> {
     in_browser(async |fleet, browser, operations| {
         browser.open(&format!("{}/rapidoc", fleet.api().url())).await?;
-        let shown = "document.querySelector('rapi-doc')?.shadowRoot?.querySelectorAll('section.m-endpoint, .section-endpoint, .m-endpoint').length";
+        let shown = "document.querySelector('rapi-doc')?.shadowRoot?.querySelectorAll('.expanded-endpoint-body').length";
         browser.wait_for(shown, &operations).await
     })
     .await

@@ -221,9 +221,8 @@ fn texts(pattern: &str, nullable: bool) -> RefOr<Schema> {
         .max_length(Some(TEXT_LIMIT))
         .pattern(Some(pattern))
         .build();
-    let list = ArrayBuilder::new()
-        .schema_type(types(Type::Array, nullable))
-        .items(item.clone())
-        .max_items(Some(TEXTS_LIMIT));
-    OneOfBuilder::new().item(list).item(item).into()
+    let list = ArrayBuilder::new().items(item.clone()).max_items(Some(TEXTS_LIMIT));
+    let choice = OneOfBuilder::new().item(list).item(item);
+    // Apart, since RapiDoc can't show an array that may be null among others.
+    if nullable { choice.item(ObjectBuilder::new().schema_type(Type::Null)).into() } else { choice.into() }
 }
