@@ -15,7 +15,7 @@ use reqwest::{Client, Method};
 use serde_json::{Value, json};
 
 /// Longest time for a page to show what it should, on a loaded machine too.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// How `WebDriver` marks an element.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 

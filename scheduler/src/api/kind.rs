@@ -5,7 +5,7 @@ use std::fmt;
 use dmf_shared::domain::migration::{Phase, Status};
 use serde_json::{Value, json};
 use utoipa::openapi::{
-    ArrayBuilder, KnownFormat, ObjectBuilder, Ref, RefOr, Schema, SchemaFormat, Type,
+    ArrayBuilder, ObjectBuilder, Ref, RefOr, Schema, Type,
     schema::{OneOfBuilder, SchemaType},
 };
 
@@ -172,7 +172,8 @@ impl Kind {
             Self::Assignments => {
                 texts("^[A-Za-z0-9_./:@][A-Za-z0-9_./:@-]*=[^\\u0000-\\u001f\\u007f-\\u009f]*$", nullable)
             }
-            Self::Time => time(nullable),
+            // Any ISO-8601 form; the format `date-time` is but one of them.
+            Self::Time => text().into(),
             Self::OptionalCommand => {
                 let nothing = ObjectBuilder::new().schema_type(Type::Object).max_properties(Some(0));
                 OneOfBuilder::new()
@@ -195,14 +196,6 @@ pub fn types(of: Type, nullable: bool) -> SchemaType {
 pub fn one_of(all: &[&str], nullable: bool) -> RefOr<Schema> {
     let values = all.iter().map(|value| json!(value)).chain(nullable.then_some(Value::Null));
     ObjectBuilder::new().schema_type(types(Type::String, nullable)).enum_values(Some(values)).into()
-}
-
-/// A time.
-pub fn time(nullable: bool) -> RefOr<Schema> {
-    ObjectBuilder::new()
-        .schema_type(types(Type::String, nullable))
-        .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
-        .into()
 }
 
 fn number(min: u32, max: u32, nullable: bool) -> RefOr<Schema> {

@@ -133,7 +133,7 @@ fn resolved<'d>(document: &'d Value, value: &'d Value) -> &'d Value {
 }
 
 #[test]
-fn every_reference_leads_somewhere_and_every_example_fits_its_schema() {
+fn every_reference_leads_somewhere() {
     let document = document();
     let mut references = Vec::new();
     collect_references(&document, &mut references);
