@@ -264,6 +264,16 @@ const ROWS: &[Row] = &[
     ("", "syncMessageCount", "Mails that the sync saved.", "5120"),
     ("", "syncSpeed", "Milliseconds that the sync command took, pauses between attempts included.", "83000"),
     ("", "verification", "How source and target compare.", "{\"equal\": true}"),
+    (
+        "Migration",
+        "progress",
+        "How far it has come, while it runs.",
+        "{\"step\": \"sync\", \"mailbox\": \"INBOX\", \"saved\": 1200, \"expunged\": 0}",
+    ),
+    ("Progress", "step", "The step that runs, as details names it.", "\"sync\""),
+    ("Progress", "mailbox", "The mailbox of the last mail, once there was one.", "\"INBOX\""),
+    ("Progress", "saved", "Mails that this run has saved so far.", "1200"),
+    ("Progress", "expunged", "Mails that this run has removed so far.", "0"),
     // Bulk
     ("", "line", "Number of the line, from 1.", "1"),
     (
