@@ -104,9 +104,11 @@ pub(super) fn of(route: &Route, schemas: &Schemas) -> Responses {
 /// The refusals that follow from what a route is.
 fn derived(route: &Route) -> Vec<u16> {
     let doc = &route.doc;
-    let mut statuses = vec![403, 429, 503];
-    if route.access != Access::Everybody {
-        statuses.push(401);
+    // Rules of the configuration may close any route.
+    let mut statuses = vec![401, 403, 429, 503];
+    if route.access == Access::Everybody {
+        // It may be switched off.
+        statuses.push(404);
     }
     // A segment may be no UTF-8.
     if route.path.contains('{') {
