@@ -130,10 +130,11 @@ impl Seen {
     }
 
     /// A source's own connection log does not tell a stalled connection's user, and a child need not have one: what
-    /// must not overlap are the children themselves.
+    /// must not overlap are the children themselves. What a worker asks doveadm at its start runs for no user.
     fn look_at_children(&mut self, children: &BTreeSet<Child>) {
         let mut by_user: BTreeMap<String, Vec<&Child>> = BTreeMap::new();
-        for child in children.iter().filter(|child| child.child.runs()) {
+        let of_users = children.iter().filter(|child| child.source_and_row().is_some());
+        for child in of_users.filter(|child| child.child.runs()) {
             by_user.entry(self.user_of(child)).or_default().push(child);
         }
         for (user, together) in by_user.into_iter().filter(|(_, together)| together.len() > 1) {
