@@ -1,10 +1,10 @@
 //! One span for each request, with the request id that the answer carries, and what a panic becomes.
 
-use std::any::Any;
+use std::{any::Any, time::Instant};
 
 use axum::{
     extract::{MatchedPath, Request},
-    http::HeaderValue,
+    http::{HeaderValue, Method},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
@@ -35,13 +35,25 @@ pub async fn in_span(request: Request, next: Next) -> Response {
     let id = request.headers().get(ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
     let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str);
     let span = tracing::info_span!("request", request_id = %id, method = %request.method(), route);
+    let (method, uri) = (label_of(request.method()), route.to_owned());
     async move {
+        let begun = Instant::now();
         let response = next.run(request).await;
-        tracing::debug!(status = response.status().as_u16(), "answered");
+        let status = response.status().as_u16();
+        tracing::debug!(status, "answered");
+        let labels = [("method", method.to_owned()), ("status", status.to_string()), ("uri", uri)];
+        metrics::histogram!("http.server.requests", &labels).record(begun.elapsed());
         response
     }
     .instrument(span)
     .await
+}
+
+/// A client may invent methods; a label must not grow with them.
+fn label_of(method: &Method) -> &'static str {
+    let known = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS];
+    let names = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"];
+    known.iter().position(|one| one == method).map_or("OTHER", |place| names[place])
 }
 
 /// What a panic in a handler becomes: 500, and a line in the log.

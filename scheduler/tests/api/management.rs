@@ -80,3 +80,26 @@ async fn indicators_can_be_switched_off() {
     let parts: Vec<_> = tree["details"].as_object().unwrap().keys().collect();
     assert_eq!(parts, ["redis", "service"]);
 }
+
+#[tokio::test]
+async fn metrics_are_listed_shown_and_scraped() {
+    let api = Api::start().await;
+    let names = call(&api, "GET", "/metrics", Value::Null).await.expect(200);
+    let names: Vec<_> =
+        names["names"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+    assert!(names.is_sorted() && names.contains(&"process.uptime"), "{names:?}");
+    let uptime = call(&api, "GET", "/metrics/process.uptime", Value::Null).await.expect(200);
+    assert_eq!(uptime["measurements"][0]["statistic"], "VALUE");
+    assert_eq!((&uptime["name"], &uptime["baseUnit"]), (&json!("process.uptime"), &json!("seconds")));
+    call(&api, "GET", "/metrics/process.uptime?tag=a:b", Value::Null).await.errors(404);
+    call(&api, "GET", "/metrics/process.uptime?tag=ab", Value::Null).await.errors(400);
+    call(&api, "GET", "/metrics/nothing", Value::Null).await.errors(404);
+    let text = call(&api, "GET", "/prometheus", Value::Null).await;
+    assert_eq!(text.status, 200);
+    assert!(
+        text.text.contains("\n# TYPE process_uptime_seconds gauge\nprocess_uptime_seconds "),
+        "{}",
+        text.text
+    );
+    api.send(with_json(request("GET", "/prometheus"), &Value::Null)).await.errors(401);
+}

@@ -1,4 +1,5 @@
-//! Logging: to standard output, levels changeable while the process runs.
+//! What the process tells of itself: its log on standard output, with levels that may change while it runs, and
+//! its metrics.
 
 use std::{
     fmt,
@@ -23,6 +24,7 @@ use tracing_subscriber::{
 use super::{
     log_format::{Line, LineContext, LineFormat, LogFormat},
     log_level::{InvalidLevel, LogFilter, LogLevel, LogLevels, LoggerLevel, ROOT},
+    metrics::{EventCounter, Metrics},
 };
 use crate::config::{Environment, Reader};
 
@@ -32,8 +34,8 @@ pub type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
 /// What logging can be wrong in.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Logging was set up before.
-    #[error("logging is set up already")]
+    /// Logging or metrics were set up before.
+    #[error("logging and metrics are set up already")]
     AlreadyInstalled,
     /// The logger above all must have a level.
     #[error("the level of {ROOT} can't be unset")]
@@ -78,19 +80,22 @@ impl TelemetrySettings {
 
 type Reload = reload::Handle<LogFilter, Registry>;
 
-/// The running log. Clones are the same log.
+/// The running log and the metrics. Clones are the same.
 #[derive(Clone)]
 pub struct Telemetry {
     levels: Arc<Mutex<LogLevels>>,
     reload: Reload,
+    metrics: Metrics,
 }
 
 impl Telemetry {
-    /// Sets up logging to standard output for the whole process, with further layers beside it.
+    /// Sets up logging to standard output and metrics for the whole process, with further layers beside the log.
     pub fn install(settings: TelemetrySettings, further: Vec<BoxedLayer>) -> Result<Self, Error> {
-        let (layer, telemetry) = Self::layer(settings, std::io::stdout);
+        let (layer, mut telemetry) = Self::layer(settings, std::io::stdout);
+        telemetry.metrics = Metrics::install().map_err(|_| Error::AlreadyInstalled)?;
         let mut layers = further;
         layers.push(layer);
+        layers.push(Box::new(EventCounter::default()));
         tracing_subscriber::registry().with(layers).try_init().map_err(|_| Error::AlreadyInstalled)?;
         Ok(telemetry)
     }
@@ -106,7 +111,13 @@ impl Telemetry {
         };
         let (filter, reload) = reload::Layer::new(settings.levels.filter());
         let layer = LogLayer { writer, format }.with_filter(filter);
-        (Box::new(layer), Self { levels: Arc::new(Mutex::new(settings.levels)), reload })
+        let levels = Arc::new(Mutex::new(settings.levels));
+        (Box::new(layer), Self { levels, reload, metrics: Metrics::default() })
+    }
+
+    /// The metrics that this process records.
+    pub const fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// Sets a logger's level for as long as the process runs, or unsets it. Any name is taken.

@@ -1,4 +1,4 @@
-//! The management endpoints that both processes serve: health, info, loggers.
+//! The management endpoints that both processes serve: health, info, loggers, metrics.
 
 use std::sync::{
     Arc,
@@ -8,8 +8,8 @@ use std::sync::{
 use axum::{
     Extension, Json, Router,
     body::{Body, to_bytes},
-    extract::Path,
-    http::StatusCode,
+    extract::{Path, Query},
+    http::{StatusCode, header},
     response::{IntoResponse as _, Response},
     routing::get,
 };
@@ -21,6 +21,7 @@ use crate::ops::{
     Telemetry,
     health::{Health, Report, Status},
     log_level::{LogLevel, LoggerLevel},
+    metrics,
 };
 
 /// Largest body of a change of a level, in bytes.
@@ -75,8 +76,8 @@ pub struct Management {
     pub telemetry: Option<Telemetry>,
 }
 
-/// `/health/liveness`, `/health/readiness`, `/info`, `/loggers` and `/loggers/{name}`; [`health`] is the
-/// process's own to route. Every request must carry the [`Management`], and a [`Caller`]; without one it is
+/// `/health/liveness`, `/health/readiness`, `/info`, `/loggers`, `/loggers/{name}`, `/metrics`,
+/// `/metrics/{name}` and `/prometheus`; [`health`] is the process's own to route. Every request must carry the [`Management`], and a [`Caller`]; without one it is
 /// nobody's.
 pub fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
     Router::new()
@@ -85,6 +86,9 @@ pub fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
         .route("/info", get(info))
         .route("/loggers", get(loggers))
         .route("/loggers/{name}", get(logger).post(set_logger))
+        .route("/metrics", get(list_metrics))
+        .route("/metrics/{name}", get(show_metric))
+        .route("/prometheus", get(prometheus))
 }
 
 type Shared = Extension<Management>;
@@ -146,6 +150,27 @@ async fn loggers(Extension(management): Shared) -> Result<Json<Value>, Problem> 
 
 async fn logger(Extension(management): Shared, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
     Ok(Json(shown(log_of(&management)?.level(&name))))
+}
+
+async fn list_metrics(Extension(management): Shared) -> Result<Json<Value>, Problem> {
+    Ok(Json(log_of(&management)?.metrics().names()))
+}
+
+/// One metric; `tag=name:value`, which may be repeated, chooses among its series.
+async fn show_metric(
+    Extension(management): Shared,
+    Path(name): Path<String>,
+    Query(parameters): Query<Vec<(String, String)>>,
+) -> Result<Json<Value>, Problem> {
+    let tags = parameters.iter().filter(|(name, _)| name == "tag").map(|(_, tag)| tag.as_str());
+    let query = metrics::Query::parse(tags)
+        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.to_string()))?;
+    log_of(&management)?.metrics().metric(&name, &query).map(Json).ok_or_else(Problem::no_such_page)
+}
+
+async fn prometheus(Extension(management): Shared) -> Result<Response, Problem> {
+    let text = log_of(&management)?.metrics().prometheus();
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }
 
 /// Changes a level until the process ends. Whatever the settings open, this asks for the admin.
