@@ -98,7 +98,7 @@ fn controls(batch: &Batch) -> Vec<(BackendId, Control)> {
         let control = match lease.wanted {
             Wanted::Run => return None,
             Wanted::Cancel => Control::Cancel(row.job, lease.epoch),
-            Wanted::Close => Control::Close(row.job, lease.epoch),
+            Wanted::Close => Control::Close(row.job, lease.epoch, row.status),
         };
         Some((lease.backend, control))
     });

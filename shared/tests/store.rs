@@ -13,8 +13,8 @@ use dmf_shared::{
         migration::{Phase, Status},
     },
     store::{
-        Cancelled, ClaimRequest, Claimed, Closed, Counts, Decision, Finish, Finished, HandBack, HostRow,
-        LeaseBeat, Reaped, Refusal, Submission, SubmitError, UserFields, Wanted,
+        Cancelled, ClaimRequest, Claimed, Closed, Counts, Decision, Finish, Finished, HandBack, Hook,
+        HostRow, LeaseBeat, Reaped, Refusal, Submission, SubmitError, UserFields, Wanted,
     },
 };
 use serde_json::json;
@@ -424,6 +424,49 @@ async fn a_cancelled_migration_does_not_run_again() {
     // Its worker dies before it obeys.
     let lease = beat_of(&scene.store.lease_beats().await.unwrap(), running);
     assert_eq!(scene.store.reap(&scene.source, &lease, 3).await.unwrap(), Reaped::Done(Status::Aborted));
+}
+
+#[tokio::test]
+async fn an_answered_cancel_beats_the_result_that_comes_after_it() {
+    let lab = lab().await;
+    let scene = scene(&lab, 9).await;
+    let cancelled = async |uid: &str, hooks: &[Hook]| {
+        let job = submit(&scene, uid).await;
+        claim(&scene, &[job]).await;
+        for hook in hooks {
+            assert!(scene.store.note_hook(&scene.source, job, Epoch(1), *hook).await.unwrap());
+        }
+        let user = scene.store.user(&scene.source, uid).await.unwrap().unwrap().id;
+        let answer = scene.store.cancel_latest(&scene.source, user).await.unwrap();
+        assert_eq!(answer, Cancelled::Requested(job.journal));
+        (job, user)
+    };
+    let finish = async |job, end| {
+        let finish = Finish { status: end, ..success() };
+        scene.store.finish(&scene.source, job, Epoch(1), &finish).await.unwrap()
+    };
+    let status = async |user| scene.store.latest_record(&scene.source, user).await.unwrap().unwrap().status;
+
+    for (uid, end) in [("done", Status::Success), ("failed", Status::Failure)] {
+        let (job, user) = cancelled(uid, &[]).await;
+        // The answer to a commit may never come.
+        for _ in 0..2 {
+            assert_eq!(finish(job, end).await, Finished::Cancelled);
+            assert_eq!(status(user).await, Status::Aborted);
+        }
+    }
+    // The user is on the target, and it can't be taken back.
+    let (job, user) = cancelled("let-in", &[Hook::Pre, Hook::Post]).await;
+    assert_eq!(finish(job, Status::Success).await, Finished::Recorded);
+    assert_eq!(status(user).await, Status::Success);
+
+    // The user is locked out, so a worker runs the failure command first.
+    let (job, user) = cancelled("locked-out", &[Hook::Pre]).await;
+    assert_eq!(finish(job, Status::Success).await, Finished::Cancelled);
+    assert_eq!(status(user).await, Status::Scheduled);
+    let again = granted(claim(&scene, &[job]).await).pop().unwrap();
+    assert_eq!((again.epoch, again.cleanup), (Epoch(3), Some(Status::Aborted)));
+    assert!(scene.store.all_leases().await.unwrap().len() == 1, "a lease of an ended migration stays");
 }
 
 #[tokio::test]

@@ -3,14 +3,17 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use dmf_shared::{
-    domain::ids::{Epoch, JobId, TargetId},
+    domain::{
+        ids::{Epoch, JobId, TargetId},
+        migration::Status,
+    },
     queue::{Free, Progress, Running},
     store::{BackendState, Claimed},
 };
@@ -42,6 +45,7 @@ pub struct Held {
     clock: LeaseClock,
     stop: CancellationToken,
     reason: AtomicU8,
+    closed_as: OnceLock<Status>,
     ending: AtomicBool,
     progress: Mutex<Shown>,
 }
@@ -61,8 +65,8 @@ impl Held {
     /// A lease that holds until `deadline` unless a heartbeat extends it.
     pub fn new(claimed: Claimed, deadline: Deadline) -> Self {
         let (handle, clock) = LeaseClock::channel(deadline);
-        let (stop, reason, ending, progress) = Default::default();
-        Self { claimed, handle, clock, stop, reason, ending, progress }
+        let (stop, reason, closed_as, ending, progress) = Default::default();
+        Self { claimed, handle, clock, stop, reason, closed_as, ending, progress }
     }
 
     /// What its children obey.
@@ -94,6 +98,18 @@ impl Held {
     pub fn stop(&self, reason: Stop) {
         self.reason.fetch_max(reason as u8, Ordering::SeqCst);
         self.stop.cancel();
+    }
+
+    /// Has the migration stop, because an operator closed it with this end state.
+    pub fn close(&self, end: Status) {
+        // A record is closed once, so the first word is as good as any.
+        let _ = self.closed_as.set(end);
+        self.stop(Stop::Close);
+    }
+
+    /// The end state with which it was closed, as far as anybody has told.
+    pub fn closed_as(&self) -> Option<Status> {
+        self.closed_as.get().copied()
     }
 
     /// Why it is to stop, if it is.

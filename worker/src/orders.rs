@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     heartbeat::Look,
-    held::{Stop, Table},
+    held::{Held, Stop, Table},
     lessor::Claimant,
 };
 
@@ -43,14 +43,22 @@ pub async fn obey(claimant: Arc<Claimant>, look: Arc<Look>, stop: CancellationTo
 fn obey_one(table: &Table, control: Control, look: &Look) {
     match control {
         Control::Look => look.now(),
-        Control::Cancel(job, epoch) => stop(table, job, epoch, Stop::Cancel),
-        Control::Close(job, epoch) => stop(table, job, epoch, Stop::Close),
+        Control::Cancel(job, epoch) => {
+            if let Some(held) = told(table, job, epoch, "cancelled") {
+                held.stop(Stop::Cancel);
+            }
+        }
+        Control::Close(job, epoch, end) => {
+            if let Some(held) = told(table, job, epoch, "closed") {
+                held.close(end);
+            }
+        }
     }
 }
 
-fn stop(table: &Table, job: JobId, epoch: Epoch, reason: Stop) {
-    if let Some(held) = table.get(job).filter(|held| held.claimed.epoch == epoch) {
-        tracing::info!(job = held.name(), ?reason, "told to stop a migration");
-        held.stop(reason);
-    }
+/// The lease that an order is about, if this worker has it.
+fn told(table: &Table, job: JobId, epoch: Epoch, what: &str) -> Option<Arc<Held>> {
+    let held = table.get(job).filter(|held| held.claimed.epoch == epoch)?;
+    tracing::info!(job = held.name(), what, "told to stop a migration");
+    Some(held)
 }

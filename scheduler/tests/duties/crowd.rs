@@ -156,7 +156,7 @@ impl Crowd {
                 let status = if what == 5 { Status::Failure } else { Status::Success };
                 let finish = result(status);
                 let finished = insist(|| store.finish(source, job, epoch, &finish)).await;
-                if finished == Finished::Recorded {
+                if matches!(finished, Finished::Recorded | Finished::Cancelled) {
                     self.seen().end(job);
                 }
             }

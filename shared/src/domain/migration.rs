@@ -125,7 +125,7 @@ pub struct Loss {
     pub cleanup: Option<Status>,
 }
 
-/// Where a lost migration goes.
+/// Where a migration goes whose lease ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Next {
     /// Its status.
@@ -139,6 +139,8 @@ pub struct Next {
 /// again is given up, too.
 pub fn after_loss(loss: Loss) -> Next {
     if let Some(end) = loss.cleanup {
+        // The commit that decided on a failure came first, but the cancel was answered.
+        let end = if loss.cancel_requested { Status::Aborted } else { end };
         let given_up = loss.losses >= loss.max_losses.saturating_mul(2);
         return if given_up {
             Next { status: end, cleanup: None }
@@ -153,6 +155,35 @@ pub fn after_loss(loss: Loss) -> Next {
         Next { status: Status::Scheduled, cleanup: Some(end) }
     } else {
         Next { status: end, cleanup: None }
+    }
+}
+
+/// What is known of a running migration whose worker reports its result.
+#[derive(Debug, Clone, Copy)]
+pub struct Report {
+    /// The result: a terminal status. Where the pre command had started and this is no success, the failure
+    /// command has run.
+    pub end: Status,
+    /// An operator asked for its end, and was told that it would come.
+    pub cancel_requested: bool,
+    /// Its pre command may have had its effect.
+    pub pre_started: bool,
+    /// Its post command may have had its effect: after a success, it had.
+    pub post_started: bool,
+}
+
+/// Where a migration goes whose worker reports its result. The first commit wins: an answered cancel makes it
+/// ABORTED, unless the post command has let the user in on the target. Nobody stays locked out: when the pre
+/// command had started, a worker runs the failure command before that end.
+pub fn after_report(report: Report) -> Next {
+    let plain = |status| Next { status, cleanup: None };
+    match report.end {
+        end if !report.cancel_requested => plain(end),
+        Status::Success if report.post_started => plain(Status::Success),
+        Status::Success if report.pre_started => {
+            Next { status: Status::Scheduled, cleanup: Some(Status::Aborted) }
+        }
+        _ => plain(Status::Aborted),
     }
 }
 
@@ -218,6 +249,36 @@ mod tests {
         assert_eq!(after_loss(lost_again), cleanup(Status::Failure));
         let given_up = after_loss(Loss { losses: 6, ..lost_again });
         assert_eq!(given_up, Next { status: Status::Failure, cleanup: None });
+    }
+
+    #[test]
+    fn an_answered_cancel_beats_a_result() {
+        let report =
+            Report { end: Status::Success, cancel_requested: true, pre_started: false, post_started: false };
+        let plain = |status| Next { status, cleanup: None };
+        assert_eq!(after_report(report), plain(Status::Aborted));
+        assert_eq!(after_report(Report { end: Status::Failure, ..report }), plain(Status::Aborted));
+        assert_eq!(after_report(Report { cancel_requested: false, ..report }), plain(Status::Success));
+        let unlock = Next { status: Status::Scheduled, cleanup: Some(Status::Aborted) };
+        let locked_out = Report { pre_started: true, ..report };
+        assert_eq!(after_report(locked_out), unlock);
+        // Its failure command has run.
+        assert_eq!(after_report(Report { end: Status::Failure, ..locked_out }), plain(Status::Aborted));
+        let let_in = Report { post_started: true, ..locked_out };
+        assert_eq!(after_report(let_in), plain(Status::Success));
+        assert_eq!(after_report(Report { end: Status::Failure, ..let_in }), plain(Status::Aborted));
+    }
+
+    #[test]
+    fn a_cancelled_cleanup_that_is_given_up_is_aborted() {
+        let lost = Loss {
+            losses: 6,
+            max_losses: 3,
+            cancel_requested: true,
+            pre_started: true,
+            cleanup: Some(Status::Failure),
+        };
+        assert_eq!(after_loss(lost), Next { status: Status::Aborted, cleanup: None });
     }
 
     #[test]

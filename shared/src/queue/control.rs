@@ -6,7 +6,10 @@ use std::{fmt, str::FromStr};
 use tokio::sync::mpsc;
 
 use super::{Error, Queue, Result};
-use crate::domain::ids::{BackendId, Epoch, JobId};
+use crate::domain::{
+    ids::{BackendId, Epoch, JobId},
+    migration::Status,
+};
 
 /// One message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,8 +18,8 @@ pub enum Control {
     Look,
     /// Kill this migration; it is ABORTED then.
     Cancel(JobId, Epoch),
-    /// Kill this migration; its record is closed already.
-    Close(JobId, Epoch),
+    /// Kill this migration; its record is closed already, with this end state.
+    Close(JobId, Epoch, Status),
 }
 
 impl fmt::Display for Control {
@@ -24,7 +27,7 @@ impl fmt::Display for Control {
         match self {
             Self::Look => f.write_str("look"),
             Self::Cancel(job, epoch) => write!(f, "cancel {job} {epoch}"),
-            Self::Close(job, epoch) => write!(f, "close {job} {epoch}"),
+            Self::Close(job, epoch, end) => write!(f, "close {job} {epoch} {}", end.as_str()),
         }
     }
 }
@@ -41,7 +44,11 @@ impl FromStr for Control {
         match words[..] {
             ["look"] => Ok(Self::Look),
             ["cancel", job, epoch] => migration(job, epoch).map(|(job, epoch)| Self::Cancel(job, epoch)),
-            ["close", job, epoch] => migration(job, epoch).map(|(job, epoch)| Self::Close(job, epoch)),
+            ["close", job, epoch, end] => {
+                let (job, epoch) = migration(job, epoch)?;
+                let end = Status::parse(end).filter(|end| end.is_terminal()).ok_or(Error::Inconsistent)?;
+                Ok(Self::Close(job, epoch, end))
+            }
             _ => Err(Error::Inconsistent),
         }
     }
@@ -79,10 +86,11 @@ mod tests {
     #[test]
     fn messages_survive_text() {
         let job: JobId = "1:23".parse().unwrap();
-        for message in [Control::Look, Control::Cancel(job, Epoch(4)), Control::Close(job, Epoch(5))] {
+        let closed = Control::Close(job, Epoch(5), Status::Success);
+        for message in [Control::Look, Control::Cancel(job, Epoch(4)), closed] {
             assert_eq!(message.to_string().parse::<Control>().unwrap(), message);
         }
-        for bad in ["", "cancel", "cancel 1 2", "close 1:2", "close 1:2 x", "look 1"] {
+        for bad in ["", "cancel", "cancel 1 2", "close 1:2", "close 1:2 3", "close 1:2 3 SYNC", "look 1"] {
             assert!(bad.parse::<Control>().is_err(), "{bad}");
         }
     }

@@ -4,7 +4,7 @@ use serde_json::Value;
 use sqlx::MySqlConnection;
 
 use super::{
-    LossCause, Reaped, Result, Source, Store,
+    Error, LossCause, Reaped, Result, Source, Store,
     error::expect_rows,
     outbox,
     reap::{Lost, take_back},
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::domain::{
     ids::{Epoch, JobId},
-    migration::Status,
+    migration::{Next, Report, Status, after_report},
 };
 
 /// The numbers of a record; `None` leaves what an earlier claim has recorded, or null.
@@ -80,6 +80,9 @@ pub struct CountedLoss {
 pub enum Finished {
     /// It stands in the journal.
     Recorded,
+    /// Its cancel had been answered before: it stands in the journal, but the row is ABORTED, or is so
+    /// after its failure command.
+    Cancelled,
     /// The row has another epoch or state: somebody closed or reaped it. The result is thrown away;
     /// the lease is gone all the same, because the child is.
     Superseded,
@@ -116,38 +119,30 @@ impl Store {
         finish: &Finish,
     ) -> Result<Finished> {
         let mut tx = self.begin().await?;
-        let counts = finish.counts;
-        let updated = sqlx::query(Tables::of(&source.name).sql(
-            "UPDATE {journal} SET status = ?, stopped = UTC_TIMESTAMP(3), modified = UTC_TIMESTAMP(3),
-                 details = ?, attempt = ?, target_message_count = COALESCE(?, target_message_count),
-                 target_mailbox_size = COALESCE(?, target_mailbox_size),
-                 source_message_count = COALESCE(?, source_message_count),
-                 source_mailbox_size = COALESCE(?, source_mailbox_size),
-                 expunged_message_count = COALESCE(?, expunged_message_count),
-                 sync_message_count = COALESCE(?, sync_message_count), sync_speed = COALESCE(?, sync_speed),
-                 verification = COALESCE(?, verification), carried = NULL
-             WHERE id = ? AND epoch = ? AND status = 'SYNC'",
-        ))
-        .bind(finish.status.as_str())
-        .bind(finish.details.to_string())
-        .bind(finish.attempt)
-        .bind(counts.target_message_count)
-        .bind(counts.target_mailbox_size)
-        .bind(counts.source_message_count)
-        .bind(counts.source_mailbox_size)
-        .bind(counts.expunged_message_count)
-        .bind(counts.sync_message_count)
-        .bind(counts.sync_speed)
-        .bind(finish.verification.as_ref().map(Value::to_string))
-        .bind(job.journal.0)
-        .bind(epoch.0)
-        .execute(&mut *tx)
-        .await?;
-        let rows = updated.rows_affected();
-        let recorded = rows == 1 || self::stands_already(&mut tx, source, job, epoch, finish.status).await?;
-        self::end(tx, job, epoch, rows, false)
-            .await
-            .map(|ended| if recorded { Finished::Recorded } else { ended })
+        let tables = Tables::of(&source.name);
+        let standing = match standing(&mut tx, &tables, job, epoch).await? {
+            None => return self::end(tx, job, epoch, 0, false).await,
+            // Only a finish ends a row without raising its epoch: recorded before, by a commit whose
+            // answer never came.
+            Some(standing) if standing.status.is_terminal() => {
+                self::end(tx, job, epoch, 0, false).await?;
+                return Ok(standing.was_recorded(finish.status));
+            }
+            Some(standing) => standing,
+        };
+        let next = after_report(Report {
+            end: finish.status,
+            cancel_requested: standing.cancel_requested,
+            pre_started: standing.pre_started,
+            post_started: standing.post_started,
+        });
+        let rows = write_result(&mut tx, &tables, (job, epoch), finish, next).await?;
+        let ended = self::end(tx, job, epoch, rows, !next.status.is_terminal()).await?;
+        Ok(if ended == Finished::Recorded && next.status != finish.status {
+            Finished::Cancelled
+        } else {
+            ended
+        })
     }
 
     /// Gives a migration back to the queue, or ends it as ABORTED when its cancel was requested.
@@ -233,20 +228,86 @@ async fn note_return(
     Ok(())
 }
 
-/// Whether this very result was recorded before, by a commit whose answer never came. Only a finish ends
-/// a row without raising its epoch; the lock waits for a commit that is still on its way.
-async fn stands_already(
+/// A row under the epoch of a claim that reports its result.
+struct Standing {
+    status: Status,
+    cancel_requested: bool,
+    pre_started: bool,
+    post_started: bool,
+}
+
+impl Standing {
+    /// What became of a result that is offered once more.
+    fn was_recorded(&self, offered: Status) -> Finished {
+        match self.status {
+            status if status == offered => Finished::Recorded,
+            Status::Aborted if self.cancel_requested => Finished::Cancelled,
+            _ => Finished::Superseded,
+        }
+    }
+}
+
+/// The row as it stands, locked: a commit that is still on its way is waited for. `None` under another epoch,
+/// and where it was taken back.
+async fn standing(
     connection: &mut MySqlConnection,
-    source: &Source,
+    tables: &Tables,
     job: JobId,
     epoch: Epoch,
-    status: Status,
-) -> Result<bool> {
-    let statement =
-        Tables::of(&source.name).sql("SELECT status FROM {journal} WHERE id = ? AND epoch = ? FOR UPDATE");
-    let found: Option<String> =
-        sqlx::query_scalar(statement).bind(job.journal.0).bind(epoch.0).fetch_optional(connection).await?;
-    Ok(found.as_deref() == Some(status.as_str()))
+) -> Result<Option<Standing>> {
+    let row: Option<(String, bool, bool, bool)> = sqlx::query_as(tables.sql(
+        "SELECT status, cancel_requested, pre_started, post_started FROM {journal}
+         WHERE id = ? AND epoch = ? AND status <> 'SCHEDULED' FOR UPDATE",
+    ))
+    .bind(job.journal.0)
+    .bind(epoch.0)
+    .fetch_optional(connection)
+    .await?;
+    let Some((status, cancel_requested, pre_started, post_started)) = row else { return Ok(None) };
+    let status = Status::parse(&status).ok_or(Error::Inconsistent { table: "journal", column: "status" })?;
+    Ok(Some(Standing { status, cancel_requested, pre_started, post_started }))
+}
+
+/// Writes a result into the row, which goes where `next` says: a return to the queue raises the epoch.
+async fn write_result(
+    connection: &mut MySqlConnection,
+    tables: &Tables,
+    (job, epoch): (JobId, Epoch),
+    finish: &Finish,
+    next: Next,
+) -> Result<u64> {
+    let (counts, ends) = (finish.counts, next.status.is_terminal());
+    let updated = sqlx::query(tables.sql(
+        "UPDATE {journal} SET status = ?, epoch = epoch + ?, stopped = IF(?, UTC_TIMESTAMP(3), NULL),
+             cleanup = COALESCE(cleanup, ?), modified = UTC_TIMESTAMP(3),
+             details = ?, attempt = ?, target_message_count = COALESCE(?, target_message_count),
+             target_mailbox_size = COALESCE(?, target_mailbox_size),
+             source_message_count = COALESCE(?, source_message_count),
+             source_mailbox_size = COALESCE(?, source_mailbox_size),
+             expunged_message_count = COALESCE(?, expunged_message_count),
+             sync_message_count = COALESCE(?, sync_message_count), sync_speed = COALESCE(?, sync_speed),
+             verification = COALESCE(?, verification), carried = NULL
+         WHERE id = ? AND epoch = ? AND status = 'SYNC'",
+    ))
+    .bind(next.status.as_str())
+    .bind(u64::from(!ends))
+    .bind(ends)
+    .bind(next.cleanup.map(Status::as_str))
+    .bind(finish.details.to_string())
+    .bind(finish.attempt)
+    .bind(counts.target_message_count)
+    .bind(counts.target_mailbox_size)
+    .bind(counts.source_message_count)
+    .bind(counts.source_mailbox_size)
+    .bind(counts.expunged_message_count)
+    .bind(counts.sync_message_count)
+    .bind(counts.sync_speed)
+    .bind(finish.verification.as_ref().map(Value::to_string))
+    .bind(job.journal.0)
+    .bind(epoch.0)
+    .execute(connection)
+    .await?;
+    Ok(updated.rows_affected())
 }
 
 /// Deletes the lease, notes the row for the queue where it returns there, and commits.

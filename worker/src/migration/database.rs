@@ -3,7 +3,7 @@
 
 use std::{future::Future, time::Duration};
 
-use dmf_shared::store;
+use dmf_shared::{domain::migration::Status, store};
 
 use super::{Runner, step::Interrupted};
 use crate::held::Held;
@@ -45,6 +45,30 @@ impl Runner {
                 return Err(Interrupted::Refused);
             }
             self.pause(held, PAUSE).await?;
+        }
+    }
+
+    /// The end state of a migration that was closed; `None` when its record is gone. Nothing may follow
+    /// before it is known, so this waits for as long as the lease lives.
+    pub(super) async fn closed_as(&self, held: &Held) -> Result<Option<Status>, Interrupted> {
+        let claimed = &held.claimed;
+        loop {
+            if let Some(end) = held.closed_as() {
+                return Ok(Some(end));
+            }
+            let status = self.claimant.store.status_of(&claimed.source, claimed.job);
+            match tokio::time::timeout(ANSWER_LIMIT, status).await {
+                Ok(Ok(status)) => return Ok(status),
+                Ok(Err(error)) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, "waiting for the database to say how it was closed");
+                }
+                Err(_) => tracing::warn!("the database does not say how it was closed"),
+            }
+            tokio::time::sleep(PAUSE).await;
+            if held.is_lost() {
+                return Err(Interrupted::LeaseLost);
+            }
         }
     }
 

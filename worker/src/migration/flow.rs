@@ -67,10 +67,11 @@ impl Runner {
 
     /// An operator closed it: as a success there is nothing to undo.
     async fn clean_up_closed(&self, held: &Held, gathered: &mut Gathered) -> Ended {
-        let claimed = &held.claimed;
-        let status = self.claimant.store.status_of(&claimed.source, claimed.job);
-        let closed_as = tokio::time::timeout(ANSWER_LIMIT, status).await;
-        if !matches!(closed_as, Ok(Ok(Some(Status::Success)))) {
+        let closed_as = match self.closed_as(held).await {
+            Ok(closed_as) => closed_as,
+            Err(interrupted) => return ended(interrupted),
+        };
+        if closed_as != Some(Status::Success) {
             match self.run_failure_command(held, gathered, Status::Aborted).await {
                 Ended::Finished(_) => {}
                 other => return other,

@@ -102,7 +102,7 @@ impl Runner {
         // A worker that ends waits for nobody: its successor, or the reaper, hands back.
         let too_late = || held.is_lost() || self.claimant.table.is_draining();
         match self.persist(held, too_late, offer).await {
-            Kept::Answered(Finished::Recorded) => tracing::info!("handed back"),
+            Kept::Answered(Finished::Recorded | Finished::Cancelled) => tracing::info!("handed back"),
             Kept::Answered(Finished::Superseded) => {
                 tracing::warn!("nothing to hand back: somebody else has it");
             }
@@ -202,6 +202,10 @@ fn log_finished(finished: Finished, finish: &Finish) {
             expunged = counts.expunged_message_count,
             sync_ms = counts.sync_speed,
             "migration ended"
+        ),
+        Finished::Cancelled => tracing::info!(
+            result = finish.status.as_str(),
+            "migration ended after its cancel had been answered: it is aborted"
         ),
         Finished::Superseded => {
             tracing::warn!(

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
 use dmf_e2e::Fleet;
-use dmf_e2e::faults::Keys;
+use dmf_e2e::faults::{HookLog, Keys};
 use dmf_lab::{EventKind, Folders, Seed};
 use reqwest::Method;
 use serde_json::json;
@@ -63,6 +63,7 @@ async fn a_cancel_against_a_finish_ends_each_row_once() -> Result<()> {
         for user in &users {
             field.submit(user).await?;
         }
+        let mut answered = Vec::new();
         for user in &users {
             // At about the time at which it ends.
             field.wait_until("it did not begin", async || begun(field, user).await).await?;
@@ -70,16 +71,12 @@ async fn a_cancel_against_a_finish_ends_each_row_once() -> Result<()> {
             ensure!(matches!(answer, 202 | 409), "answered {answer}");
             if answer == 409 {
                 ensure!(field.books.row(user).await?.status == "SUCCESS", "refused, though it had not ended");
+            } else {
+                answered.push(user);
             }
         }
-        for user in &users {
-            field
-                .wait_until("it did not end", async || {
-                    let row = field.books.row(user).await?;
-                    ensure!(matches!(row.status.as_str(), "SUCCESS" | "ABORTED"), "{row:?}");
-                    Ok(())
-                })
-                .await?;
+        for user in answered {
+            field.wait_for_row(user, "ABORTED").await?;
         }
         Ok(())
     })
@@ -136,6 +133,40 @@ async fn a_lowered_limit_drains_and_kills_nobody() -> Result<()> {
             let open = field.open_at_begin(user)?;
             ensure!(open == 1, "{user} began as number {open}");
         }
+        Ok(())
+    })
+    .await
+}
+
+/// A worker that can't ask MariaDB hears by Redis how a record was closed.
+#[tokio::test]
+async fn what_is_closed_as_a_success_is_followed_by_no_failure_command() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let hooks = HookLog::create(dir.path())?;
+    on_field(Fleet::builder().schedulers(2).worker_settings(&hooks.settings()), 2, async |field| {
+        field.submit_stalled(&["good", "bad"]).await?;
+        let mariadb = &field.fleet.links(field.worker(1)).mariadb;
+        mariadb.stall(true);
+        field.customer.close("good", "SUCCESS").await?;
+        field.customer.close("bad", "FAILURE").await?;
+        field.wait_for_connections(0).await?;
+        let words = |user| hooks.runs_of(user).into_iter().map(|run| run.word).collect::<Vec<_>>().join(" ");
+        field
+            .wait_until("the failure command did not run", async || {
+                ensure!(words("bad") == "pre failure", "{}", words("bad"));
+                Ok(())
+            })
+            .await?;
+        mariadb.stall(false);
+        field
+            .wait_until("the leases stay", async || {
+                let leases = field.books.leases().await?;
+                ensure!(leases.is_empty(), "{leases:?}");
+                Ok(())
+            })
+            .await?;
+        ensure!(words("good") == "pre", "after a success came: {}", words("good"));
+        field.host.proxy.stall(false);
         Ok(())
     })
     .await

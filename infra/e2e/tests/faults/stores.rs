@@ -178,7 +178,13 @@ async fn a_worker_that_is_stopped_without_mariadb_leaves_no_child_behind() -> Re
         let (child, link) = (field.child_of("one").await?, field.fleet.links(field.worker(1)));
         link.mariadb.cut().await?;
         let status = field.worker(1).stop().await?;
-        ensure!(!child.child.lives() && !child.guard.lives(), "{child:?} outlived its worker ({status})");
+        // Whom the worker had no time for is killed by its guard when it sees the worker's end.
+        field
+            .wait_until("a child outlived its worker", async || {
+                ensure!(!child.child.lives() && !child.guard.lives(), "{child:?} ({status})");
+                Ok(())
+            })
+            .await?;
         field.wait_for_row("one", "SCHEDULED").await?;
         link.heal().await?;
         field.worker(1).start()?;

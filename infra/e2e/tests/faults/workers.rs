@@ -58,7 +58,12 @@ async fn a_frozen_worker_loses_its_leases_and_changes_nothing_when_it_wakes() ->
         field.worker(1).pause();
         // Its guard needs nobody to see that the deadline is over.
         field.wait_for_connections(0).await?;
-        ensure!(!child.child.lives(), "the child of a frozen worker lives without a connection");
+        field
+            .wait_until("the child of a frozen worker lives without a connection", async || {
+                ensure!(!child.child.lives(), "{child:?}");
+                Ok(())
+            })
+            .await?;
         field.wait_for_row("one", "SCHEDULED").await?;
         field.host.proxy.stall(false);
         field.worker(2).start()?;

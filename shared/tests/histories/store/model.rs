@@ -258,11 +258,25 @@ impl Model {
         self.drop_lease(id, epoch);
         let row = self.rows.get_mut(&id).unwrap();
         if row.runs(epoch.0) {
-            (row.status, row.attempt) = (end, attempt);
+            row.attempt = attempt;
+            match end {
+                end if !row.cancel_requested => row.status = end,
+                Status::Success if row.pre_started => {
+                    back_or_end(row, Status::Aborted);
+                    self.noted_jobs.insert(id);
+                    return Finished::Cancelled;
+                }
+                _ => row.status = Status::Aborted,
+            }
         }
         // The same result offered again, after a commit whose answer never came, stands.
-        let stands = row.epoch == epoch.0 && row.status == end;
-        if stands { Finished::Recorded } else { Finished::Superseded }
+        match row.status {
+            Status::Scheduled | Status::Sync => Finished::Superseded,
+            _ if row.epoch != epoch.0 => Finished::Superseded,
+            status if status == end => Finished::Recorded,
+            Status::Aborted if row.cancel_requested => Finished::Cancelled,
+            _ => Finished::Superseded,
+        }
     }
 
     pub fn hand_back(&mut self, id: JournalId, epoch: Epoch, later: bool, attempt: Option<u32>) -> Finished {
@@ -293,7 +307,7 @@ impl Model {
         row.blocks += 1;
         match row.cleanup {
             Some(end) if row.losses >= 2 * MAX_LOSSES => {
-                row.end(end);
+                row.end(if row.cancel_requested { Status::Aborted } else { end });
                 row.cleanup = None;
             }
             None if row.cancel_requested => back_or_end(row, Status::Aborted),
