@@ -24,6 +24,10 @@ const SEND_LIMIT: Duration = Duration::from_secs(10);
 /// How long after SIGKILL was ordered the guard may take to report; above what it allows itself for that.
 const REPORT_LIMIT: Duration = Duration::from_secs(15);
 
+/// The same after a lease was lost, when a frozen guard would let the child outlive the lease: then the child is
+/// killed by its record.
+const LOST_REPORT_LIMIT: Duration = Duration::from_secs(2);
+
 /// Stands for never, where the clock would overflow.
 const FAR: Duration = Duration::from_hours(10 * 365 * 24);
 
@@ -114,8 +118,12 @@ impl Conversation {
     async fn kill(&mut self, cause: Cause) -> Result<(), Error> {
         self.cause = cause;
         self.kill_at = None;
-        self.give_up_at = Some(from_now(REPORT_LIMIT));
-        self.order(&Order::Kill).await
+        let limit = if cause == Cause::LeaseLost { LOST_REPORT_LIMIT } else { REPORT_LIMIT };
+        self.give_up_at = Some(from_now(limit));
+        if let Ok(ordered) = timeout(limit, self.order(&Order::Kill)).await {
+            return ordered;
+        }
+        Ok(())
     }
 
     async fn order(&mut self, order: &Order) -> Result<(), Error> {

@@ -18,8 +18,9 @@ use super::{
     record::{self, Identity, Record},
 };
 
-/// The pause between two looks at `/proc`.
-const LOOK_PAUSE: Duration = Duration::from_millis(20);
+/// The pauses between two looks at `/proc`: the first, and the longest of those that follow, each twice the one before.
+/// Who was killed is gone at once; who hangs in the kernel is not hurried by looks.
+const LOOK_PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
 /// A child that an earlier worker process left.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,7 +95,7 @@ pub(super) fn strike_named(directory: &Path, name: &str) -> usize {
         .sum()
 }
 
-/// One child, its descendants in its group, and its guard.
+/// One child, its descendants, and its guard.
 struct Family {
     path: PathBuf,
     record: Record,
@@ -103,6 +104,7 @@ struct Family {
 /// Kills and looks again until nobody is left or the time is up. Guards are killed after `patience`.
 async fn kill_families(mut families: Vec<Family>, patience: Duration, within: Duration) -> Vec<Leftover> {
     let begun = Instant::now();
+    let mut pause = LOOK_PAUSES.0;
     loop {
         let impatient = begun.elapsed() >= patience;
         let mut remaining = Vec::new();
@@ -119,7 +121,8 @@ async fn kill_families(mut families: Vec<Family>, patience: Duration, within: Du
         if families.is_empty() || begun.elapsed() >= within {
             return remaining;
         }
-        sleep(LOOK_PAUSE).await;
+        sleep(pause.min(within.saturating_sub(begun.elapsed()))).await;
+        pause = (2 * pause).min(LOOK_PAUSES.1);
     }
 }
 
@@ -132,6 +135,7 @@ impl Family {
             // Whoever is gone meanwhile is what is wanted.
             let _ = killpg(Pid::from_raw(child.pid), Signal::SIGKILL);
         }
+        living.extend(self.strike_strays(&living));
         let guard = self.record.guard;
         if guard.find().is_some_and(|stat| stat.lives()) {
             living.push(guard.pid);
@@ -140,6 +144,23 @@ impl Family {
             }
         }
         living
+    }
+}
+
+impl Family {
+    /// SIGKILLs those who left the child's group or session, known by the guard's mark. Gives those that lived.
+    fn strike_strays(&self, known: &[i32]) -> Vec<i32> {
+        let mark = procfs::guard_mark(self.record.guard.pid, self.record.guard.start_time);
+        let is_stray = |pid: &i32| {
+            !known.contains(pid)
+                && procfs::carries_mark(*pid, &mark)
+                && procfs::stat(*pid).is_some_and(|stat| stat.lives())
+        };
+        let strays: Vec<i32> = procfs::processes().into_iter().filter(is_stray).collect();
+        for stray in &strays {
+            let _ = kill(Pid::from_raw(*stray), Signal::SIGKILL);
+        }
+        strays
     }
 }
 

@@ -43,6 +43,25 @@ fn parse_stat(line: &str) -> Option<Stat> {
     })
 }
 
+/// The variable that every child of a guard inherits, whatever session or group it moves to.
+pub(super) const GUARD_VARIABLE: &str = "DMF_GUARD";
+
+/// The value of [`GUARD_VARIABLE`] for the children of this guard: its id and its start time, which together name one
+/// process of a boot.
+pub(super) fn guard_mark(pid: i32, start_time: u64) -> String {
+    format!("{pid}.{start_time}")
+}
+
+/// Whether a process was started with this mark and still has its first environment. One whose environment this user
+/// may not read, or that was given another, is not known.
+pub(super) fn carries_mark(pid: i32, mark: &str) -> bool {
+    let Ok(environment) = fs::read(format!("/proc/{pid}/environ")) else { return false };
+    environment.split(|byte| *byte == 0).any(|variable| {
+        variable.strip_prefix(GUARD_VARIABLE.as_bytes()).and_then(|rest| rest.strip_prefix(b"="))
+            == Some(mark.as_bytes())
+    })
+}
+
 /// The ids of all processes that can be seen.
 pub(super) fn processes() -> Vec<i32> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };

@@ -18,7 +18,7 @@ pub struct Spec {
     pub program: PathBuf,
     /// Its arguments, without the program itself.
     pub args: Vec<String>,
-    /// Its whole environment: nothing is inherited.
+    /// Its whole environment: nothing is inherited. The guard adds `DMF_GUARD`, by which it finds its own.
     pub env: Vec<EnvVar>,
     /// Its working directory.
     pub cwd: PathBuf,

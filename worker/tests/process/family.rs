@@ -82,6 +82,21 @@ async fn the_child_dies_with_its_guard() {
 }
 
 #[tokio::test]
+async fn who_left_the_session_dies_with_the_guard_too() {
+    let bench = Bench::new();
+    let marker = marker();
+    let spec = sh(&format!("setsid sleep {marker} & setsid -f sleep {marker}; sleep {marker}; :"));
+    let (result, ()) = tokio::join!(bench.run(spec), async {
+        until_sleeping(&marker, 3).await;
+        let (guard, _) = bench.guard_and_child().await;
+        send(guard, Signal::SIGKILL);
+    });
+    assert!(matches!(result, Err(Error::GuardLost)), "{result:?}");
+    assert_eq!(sleepers(&marker), Vec::<i32>::new());
+    assert!(bench.records().is_empty());
+}
+
+#[tokio::test]
 async fn a_frozen_guard_is_given_up() {
     let bench = Bench::new();
     let marker = marker();

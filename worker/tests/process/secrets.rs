@@ -52,11 +52,15 @@ async fn nothing_but_the_three_streams_is_inherited() {
 }
 
 #[tokio::test]
-async fn the_environment_is_exactly_what_was_given() {
+async fn the_environment_is_what_was_given_and_the_mark_of_the_guard() {
     let bench = Bench::new();
-    let mut spec = sh("tr '\\0' '\\n' < /proc/$$/environ | sort");
+    let mut spec = sh("tr '\\0' '\\n' < /proc/$$/environ | sort; echo $PPID");
     spec.env.push(EnvVar::new("ODD", "a b\"$'\\ ü"));
-    assert_eq!(text(&bench.run(spec).await.unwrap()), "ODD=a b\"$'\\ ü\nPATH=/usr/bin:/bin\n");
+    let printed = text(&bench.run(spec).await.unwrap());
+    let (mark, rest) = printed.split_once('\n').unwrap();
+    let (given, guard) = rest.trim_end().rsplit_once('\n').unwrap();
+    assert_eq!(given, "ODD=a b\"$'\\ ü\nPATH=/usr/bin:/bin");
+    assert!(mark.starts_with(&format!("DMF_GUARD={guard}.")), "{printed}");
 }
 
 #[tokio::test]

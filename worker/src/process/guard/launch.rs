@@ -32,6 +32,7 @@ use super::control::Link;
 use crate::process::{
     exit::LaunchStep,
     message::{ChildSpec, Launch, LaunchFailure},
+    procfs,
     spec::RunAs,
 };
 
@@ -70,7 +71,7 @@ fn launch(guard: &mut Link) -> Result<(), Option<LaunchFailure>> {
     if deadline.has_passed() {
         return Err(Some(LaunchFailure::Expired));
     }
-    Err(failed(LaunchStep::Exec)(command(&child).exec()))
+    Err(failed(LaunchStep::Exec)(command(&child, parent).exec()))
 }
 
 /// Turns a system's error into what the guard is told.
@@ -83,10 +84,14 @@ fn failed<E: Into<io::Error>>(step: LaunchStep) -> impl Fn(E) -> Option<LaunchFa
 }
 
 #[allow(clippy::disallowed_methods, reason = "this is the process that becomes the child")]
-fn command(child: &ChildSpec) -> Command {
+fn command(child: &ChildSpec, guard: i32) -> Command {
     let mut command = Command::new(&child.program);
     command.args(&child.args).env_clear();
     command.envs(child.env.iter().map(|variable| (&variable.name, variable.value.expose_secret())));
+    // By this, whoever of its family left its session is found when the guard is lost.
+    if let Some(stat) = procfs::stat(guard) {
+        command.env(procfs::GUARD_VARIABLE, procfs::guard_mark(guard, stat.start_time));
+    }
     command
 }
 
