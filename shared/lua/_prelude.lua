@@ -17,6 +17,7 @@
 --   replicas            string  set once Redis was seen to have replicas
 --   lead:<duty>         string  who has a duty, expires when that dies
 --   progress:<worker>   hash    member -> how far it has come, as JSON; expires when the worker is gone
+--   orders:<backend>    hash    member -> a cancel or close that was sent to that worker, for ten minutes
 -- Channels: wake:<t> when a host enters a ring of t or t has a new earliest delay; wake after a rebuild.
 -- A member is '<source id>:<journal id>'.
 local P = ARGV[1]

@@ -56,6 +56,38 @@ fn obey_one(table: &Table, control: Control, look: &Look) {
     }
 }
 
+/// Obeys what Redis keeps of the orders to this worker: those whose message was lost. Drops those that nothing is
+/// left to do about. What fails is tried again at the next heartbeat.
+pub async fn obey_kept(claimant: &Claimant, limit: Duration) {
+    let backend = claimant.holder.backend;
+    let look = async {
+        let mut settled = Vec::new();
+        for control in claimant.queue.kept_orders(backend).await? {
+            if !obey_late(&claimant.table, control) {
+                settled.extend(control.job());
+            }
+        }
+        claimant.queue.forget_orders(backend, &settled).await
+    };
+    match tokio::time::timeout(limit, look).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::debug!(error = &error as &dyn std::error::Error, "kept orders are not known yet");
+        }
+        Err(_) => tracing::debug!("kept orders could not be read in time"),
+    }
+}
+
+/// Whether the migration that an order is about still runs here; it is told when it was not before.
+fn obey_late(table: &Table, control: Control) -> bool {
+    let (Control::Cancel(job, epoch) | Control::Close(job, epoch, _)) = control else { return false };
+    let Some(held) = table.get(job).filter(|held| held.claimed.epoch == epoch) else { return false };
+    if held.stop_reason().is_none_or(|reason| reason == Stop::HandBack) {
+        obey_one(table, control, &Look::default());
+    }
+    true
+}
+
 /// The lease that an order is about, if this worker has it.
 fn told(table: &Table, job: JobId, epoch: Epoch, what: &str) -> Option<Arc<Held>> {
     let held = table.get(job).filter(|held| held.claimed.epoch == epoch)?;

@@ -1,5 +1,6 @@
 //! The control channel of a worker: orders reach it at once, also when it is cut off from MariaDB.
-//! Messages get lost, so the heartbeat's read-back brings the same.
+//! Messages get lost, so the heartbeat's read-back brings the same; and since MariaDB may be what the worker is cut
+//! off from, Redis keeps the orders about migrations for a while.
 
 use std::{fmt, str::FromStr};
 
@@ -57,9 +58,51 @@ impl FromStr for Control {
 /// Where the messages of a worker go; what does not fit is dropped, since heartbeats bring it too.
 pub type ControlSender = mpsc::Sender<Control>;
 
+/// How long Redis keeps an order: a worker that could ask neither store for so long has no child any more.
+const KEPT_SECS: u64 = 600;
+
+impl Control {
+    /// The migration that it is about.
+    pub const fn job(&self) -> Option<JobId> {
+        match self {
+            Self::Look => None,
+            Self::Cancel(job, _) | Self::Close(job, _, _) => Some(*job),
+        }
+    }
+}
+
 impl Queue {
     pub(super) fn control_channel(&self, backend: BackendId) -> String {
         format!("{}ctl:{backend}", self.prefix())
+    }
+
+    fn orders_key(&self, backend: BackendId) -> String {
+        format!("{}orders:{backend}", self.prefix())
+    }
+
+    /// The orders about migrations that were sent to this worker lately, also those whose message was lost.
+    pub async fn kept_orders(&self, backend: BackendId) -> Result<Vec<Control>> {
+        let mut connection = self.connection();
+        let mut command = redis::cmd("HVALS");
+        command.arg(self.orders_key(backend));
+        let texts: Vec<String> = tokio::time::timeout(self.deadline(), command.query_async(&mut connection))
+            .await
+            .map_err(|_| Error::TimedOut)??;
+        Ok(texts.iter().filter_map(|text| text.parse().ok()).collect())
+    }
+
+    /// Drops orders that nothing is left to do about.
+    pub async fn forget_orders(&self, backend: BackendId, jobs: &[JobId]) -> Result<()> {
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        let mut connection = self.connection();
+        let mut command = redis::cmd("HDEL");
+        command.arg(self.orders_key(backend)).arg(jobs.iter().map(JobId::to_string).collect::<Vec<_>>());
+        tokio::time::timeout(self.deadline(), command.exec_async(&mut connection))
+            .await
+            .map_err(|_| Error::TimedOut)??;
+        Ok(())
     }
 
     /// Sends messages to workers. Nobody may listen: that is no error.
@@ -69,6 +112,11 @@ impl Queue {
         }
         let mut pipe = redis::pipe();
         for (backend, message) in messages {
+            if let Some(job) = message.job() {
+                let key = self.orders_key(*backend);
+                pipe.cmd("HSET").arg(&key).arg(job.to_string()).arg(message.to_string()).ignore();
+                pipe.cmd("EXPIRE").arg(&key).arg(KEPT_SECS).ignore();
+            }
             pipe.cmd("PUBLISH").arg(self.control_channel(*backend)).arg(message.to_string()).ignore();
         }
         let mut connection = self.connection();

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     held::{Held, Table},
     lessor::Claimant,
+    orders,
 };
 
 /// How often, and how long things live.
@@ -89,6 +90,7 @@ impl Heartbeat {
         loop {
             wait(&mut interval, &self.look.queue).await;
             self.claimant.beat_queue(&self.living(), self.rhythm.timeout).await;
+            orders::obey_kept(&self.claimant, self.rhythm.timeout / 4).await;
         }
     }
 

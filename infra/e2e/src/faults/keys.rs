@@ -9,8 +9,8 @@ use redis::{Client, FromRedisValue, Value};
 const PREFIX: &str = "{dmf}:";
 /// Longest time for one command.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// Keys that stay when nothing waits and nothing runs.
-const LASTING: [&str; 6] = ["gen", "hosts", "seq", "pass", "lead:", "replicas"];
+/// Keys that stay when nothing waits and nothing runs; orders to a worker that died expire.
+const LASTING: [&str; 7] = ["gen", "hosts", "seq", "pass", "lead:", "replicas", "orders:"];
 
 /// Redis of a fleet, read and written by the way of nobody else.
 #[derive(Debug, Clone)]

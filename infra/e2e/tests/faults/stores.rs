@@ -59,6 +59,29 @@ async fn a_worker_cut_off_from_mariadb_keeps_its_results_and_hears_of_cancels() 
 }
 
 #[tokio::test]
+async fn a_cancel_whose_message_was_lost_comes_with_the_next_heartbeat_of_redis() -> Result<()> {
+    on_field_timed(two_schedulers(), LeaseSecs::STEADY, 1, async |field| {
+        field.submit_stalled(&["one"]).await?;
+        let links = field.fleet.links(field.worker(1));
+        links.mariadb.cut().await?;
+        links.redis.cut().await?;
+        ensure!(field.cancel("one").await? == 202, "the cancel was refused");
+        field
+            .wait_until("the relay did not carry the cancel", async || {
+                ensure!(field.books.outbox().await? == 0, "the outbox is not empty");
+                Ok(())
+            })
+            .await?;
+        links.redis.heal().await?;
+        field.wait_for_log(field.worker(1), "told to stop a migration").await?;
+        field.wait_for_connections(0).await?;
+        links.mariadb.heal().await?;
+        field.wait_for_row("one", "ABORTED").await
+    })
+    .await
+}
+
+#[tokio::test]
 async fn a_worker_without_an_answer_from_mariadb_goes_on_by_redis() -> Result<()> {
     on_field(two_schedulers(), 2, async |field| {
         let truths = field.submit_stalled(&["one"]).await?;
