@@ -122,9 +122,11 @@ async fn run(settings: Settings, telemetry: Telemetry) -> anyhow::Result<ExitCod
         Err(error @ registration::Error::State { .. }) => return Ok(wrong_machine(error)),
         locked => locked?,
     };
-    let machine = match Machine::inspect(&settings, state.path()).await {
-        Ok(machine) => machine,
-        Err(error) => return Ok(wrong_machine(error)),
+    let inspection = Machine::inspect(&settings, state.path());
+    let machine = match lifecycle.soft().run_until_cancelled(inspection).await {
+        None => return Ok(ExitCode::SUCCESS),
+        Some(Ok(machine)) => machine,
+        Some(Err(error)) => return Ok(wrong_machine(error)),
     };
     let store = Store::connect_lazily(&store::Options::from(&settings.database));
     let queue = Queue::connect_lazily(&settings.queue)?;
@@ -240,15 +242,20 @@ async fn take_place(
         lease_deadline: settings.rhythm.lease,
     };
     loop {
-        match registration::take_place(store, state, registration.clone(), settings.rhythm).await {
-            Ok(backend) => return Ok(Some(backend)),
-            Err(registration::Error::Store(error)) if error.is_transient() || error.is_schema_missing() => {
+        let taking = registration::take_place(store, state, registration.clone(), settings.rhythm);
+        // A store that never answers must not keep the process from ending.
+        match lifecycle.soft().run_until_cancelled(taking).await {
+            None => return Ok(None),
+            Some(Ok(backend)) => return Ok(Some(backend)),
+            Some(Err(registration::Error::Store(error)))
+                if error.is_transient() || error.is_schema_missing() =>
+            {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "waiting for the database and its schema"
                 );
             }
-            Err(error) => return Err(error.into()),
+            Some(Err(error)) => return Err(error.into()),
         }
         tokio::select! {
             () = tokio::time::sleep(DATABASE_PAUSE) => {}

@@ -1,4 +1,4 @@
-//! A scheduler that starts while its database is away.
+//! Processes that start while their database is away.
 
 use std::time::Duration;
 
@@ -38,6 +38,27 @@ async fn it_answers_at_once_that_it_is_down_obeys_sigterm_and_serves_when_the_da
             mariadb.resume();
             fleet.wait_for_scheduler(0).await?;
             fleet.create_source("CustomerX").await?;
+            Ok(())
+        })
+        .await
+}
+
+#[tokio::test]
+async fn a_worker_whose_database_never_answers_obeys_sigterm() -> Result<()> {
+    Fleet::builder()
+        .workers(1)
+        .started_workers(0)
+        .run(async |fleet| {
+            let (worker, mariadb) = (&fleet.workers()[0], fleet.lab().mariadb());
+            mariadb.pause();
+            worker.start()?;
+            poll_until("the worker did not look at its doveadm", DEADLINE, async || {
+                if worker.log().contains("doveadm found") { Ok(()) } else { Err(worker.log()) }
+            })
+            .await?;
+            let status = worker.stop().await;
+            mariadb.resume();
+            assert_eq!(status?.code(), Some(0), "{}", worker.log());
             Ok(())
         })
         .await

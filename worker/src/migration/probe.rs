@@ -15,6 +15,9 @@ use crate::{
 
 /// How long one question may take.
 const TIMEOUT: Duration = Duration::from_secs(20);
+/// How often a question is asked whose program is killed, and the pause between.
+const ATTEMPTS: u32 = 3;
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Why doveadm can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -112,7 +115,31 @@ pub async fn setup_for_tool(settings: &DoveadmSettings, state_dir: &Path) -> Res
     setup(&supervisor, settings).await
 }
 
+/// Asks again when the program was killed or its guard lost: that says nothing about the configuration.
 async fn ask(supervisor: &Supervisor, program: &Path, args: &[&str]) -> Result<String, Error> {
+    let mut tried = 1;
+    loop {
+        let answer = ask_once(supervisor, program, args).await;
+        let may_pass = match &answer {
+            Ok(finished) => matches!(finished.exit, process::Exit::Signal { .. }),
+            Err(error) => matches!(error, process::Error::GuardLost),
+        };
+        if !may_pass || tried == ATTEMPTS {
+            let finished =
+                answer.map_err(|source| Error::Run { program: program.display().to_string(), source })?;
+            return read(program, args, &finished);
+        }
+        tracing::warn!(program = %program.display(), tried, "killed before it answered, asking again");
+        tokio::time::sleep(PAUSE).await;
+        tried += 1;
+    }
+}
+
+async fn ask_once(
+    supervisor: &Supervisor,
+    program: &Path,
+    args: &[&str],
+) -> Result<process::Finished, process::Error> {
     let (_held, clock) = LeaseClock::channel(Deadline::after(TIMEOUT * 2));
     let spec = Spec {
         args: args.iter().map(|arg| (*arg).to_owned()).collect(),
@@ -120,21 +147,20 @@ async fn ask(supervisor: &Supervisor, program: &Path, args: &[&str]) -> Result<S
         ..Spec::new("probe", program)
     };
     let limits = Limits::new(clock, TIMEOUT, CancellationToken::new());
-    let name = program.display().to_string();
-    let finished = supervisor
-        .run(spec, limits, &mut |_| {})
-        .await
-        .map_err(|source| Error::Run { program: name.clone(), source })?;
-    let output = String::from_utf8_lossy(&finished.stdout).into_owned();
-    if finished.exit == process::Exit::Code(0) {
-        Ok(output)
-    } else {
-        let message = String::from_utf8_lossy(&finished.stderr_tail).trim().to_owned();
-        Err(Error::Configuration {
-            config: args.join(" "),
-            message: if message.is_empty() { name } else { message },
-        })
-    }
+    supervisor.run(spec, limits, &mut |_| {}).await
+}
+
+fn read(program: &Path, args: &[&str], finished: &process::Finished) -> Result<String, Error> {
+    let stderr = String::from_utf8_lossy(&finished.stderr_tail).trim().to_owned();
+    let message = match finished.exit {
+        process::Exit::Code(0) => return Ok(String::from_utf8_lossy(&finished.stdout).into_owned()),
+        process::Exit::Code(_) if !stderr.is_empty() => stderr,
+        process::Exit::Code(code) => format!("{} ended with {code}", program.display()),
+        process::Exit::Signal { signal, .. } => {
+            format!("{} was killed by signal {signal} {ATTEMPTS} times", program.display())
+        }
+    };
+    Err(Error::Configuration { config: args.join(" "), message })
 }
 
 #[cfg(test)]
