@@ -226,7 +226,7 @@ async fn no_password_is_found_anywhere() -> Result<()> {
             let records = records(&ends, &keys).await?;
             let seen = watch.end()?;
             ensure!(seen.doveadms > 10, "the watch saw {} doveadms", seen.doveadms);
-            ensure!(seen.leaks.iter().all(|leak| is_hook(leak)), "{:#?}", seen.leaks);
+            ensure!(seen.leaks.iter().all(|leak| is_of_its_owner(leak)), "{:#?}", seen.leaks);
             let records = json!(records).to_string();
             ensure!(
                 records.contains("DMF_SOURCE_PASSWORD=<hidden>"),
@@ -240,9 +240,11 @@ async fn no_password_is_found_anywhere() -> Result<()> {
         .await
 }
 
-/// A hook that asks for the user's password gets it by its environment, which its own user alone can read.
-fn is_hook(leak: &str) -> bool {
-    leak.contains("/environ: ") && leak.contains("DMF_SOURCE_PASSWORD=")
+/// An environment can be read by its own user and by root alone. A hook that asks for the user's password gets it
+/// there. So does Dovecot 2.3 with its own settings: doveadm has doveconf read them and start it again with them in
+/// the environment, which it wipes soon after.
+fn is_of_its_owner(leak: &str) -> bool {
+    leak.contains("/environ: ") && (leak.contains("DMF_SOURCE_PASSWORD=") || leak.contains("DOVECONF_ENV=1"))
 }
 
 fn expect_clean_logs(logs: &Path) -> Result<()> {
