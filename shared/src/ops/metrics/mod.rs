@@ -3,7 +3,7 @@
 //!
 //! Names are written as the original writes them, with dots (`http.server.requests`); Prometheus sees
 //! `http_server_requests_seconds`. Who counts says `metrics::counter!("dmf.leases.reaped").increment(1)`;
-//! [`describe`] says once what a name means.
+//! [`describe()`] says once what a name means.
 
 mod describe;
 mod distribution;
