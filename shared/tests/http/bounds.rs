@@ -1,7 +1,8 @@
 //! What a single client can take up.
 
 use axum::body::Body;
-use hyper::Request;
+use hyper::{Request, client::conn::http2};
+use hyper_util::rt::TokioExecutor;
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
 use crate::{
@@ -106,4 +107,35 @@ async fn a_client_that_never_reads_is_given_up() {
         while raw.0.write_all(request.as_bytes()).await.is_ok() {}
     })
     .await;
+}
+
+#[tokio::test]
+async fn so_is_one_of_http2_that_makes_no_room_for_its_answer() {
+    let server = Running::start("dmf.http.write-timeout: 1s\n").await;
+    let mut settings = http2::Builder::new(TokioExecutor::new());
+    settings.initial_stream_window_size(0);
+    let stream = TcpStream::connect(server.address).await.unwrap();
+    let client = Http2::with(stream, &settings).await;
+    let answer = client.get("/").await.unwrap();
+    assert_eq!(answer.status(), 200);
+    client.ended().await;
+    drop(answer);
+}
+
+#[tokio::test]
+async fn head_is_answered_without_a_body_in_both_versions() {
+    let server = Running::start("").await;
+    for (path, length) in [("/", "4"), ("/nothing", "7")] {
+        let mut raw = Raw::open(server.address).await;
+        raw.send(&format!("HEAD {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")).await;
+        let answer = raw.read_to_end().await.to_lowercase();
+        assert!(answer.contains(&format!("content-length: {length}\r\n")), "{answer}");
+        assert!(answer.ends_with("\r\n\r\n"), "{answer}");
+        let http2 = Http2::over(TcpStream::connect(server.address).await.unwrap()).await;
+        let request = Request::head(format!("http://localhost{path}")).body(Body::empty()).unwrap();
+        let answer = http2.send(request).await.unwrap();
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.headers()["content-length"], length);
+        assert_eq!(text(answer).await, "");
+    }
 }

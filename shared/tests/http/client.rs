@@ -60,8 +60,15 @@ pub(crate) struct Http2(conn::http2::SendRequest<Body>);
 
 impl Http2 {
     pub(crate) async fn over<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S) -> Self {
-        let (sender, connection) =
-            conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+        Self::with(stream, &conn::http2::Builder::new(TokioExecutor::new())).await
+    }
+
+    /// With settings of its own.
+    pub(crate) async fn with<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        stream: S,
+        settings: &conn::http2::Builder<TokioExecutor>,
+    ) -> Self {
+        let (sender, connection) = settings.handshake(TokioIo::new(stream)).await.unwrap();
         background(async move { drop(connection.await) });
         Self(sender)
     }

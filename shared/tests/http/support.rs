@@ -35,7 +35,7 @@ pub(crate) fn try_settings(yaml: &str) -> Result<ListenSettings, String> {
     reader.finish().map(|_| settings).map_err(|errors| errors.to_string())
 }
 
-/// A server that answers `/` at once and `/slow` when it is told to.
+/// A server that answers `/slow` when it is told to, and everything else at once.
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     pub(crate) lifecycle: Lifecycle,
@@ -64,6 +64,7 @@ impl Running {
             })
         };
         let router = Router::new().route("/", get(async || "here")).route("/slow", slow);
+        let router = router.fallback(async || "nothing");
         lifecycle.spawn("http", server.serve(router, lifecycle.clone()));
         Self { address, lifecycle, settings, asked, release }
     }

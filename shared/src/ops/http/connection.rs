@@ -6,18 +6,17 @@ use std::{
     io,
     net::SocketAddr,
     pin::{Pin, pin},
-    task::{Context, Poll},
     time::Duration,
 };
 
 use axum::{
     Router,
-    body::{Body, Bytes},
+    body::Body,
     extract::{ConnectInfo, Request},
     response::Response,
 };
 use hyper::{
-    body::{Body as HttpBody, Frame, Incoming, SizeHint},
+    body::Incoming,
     server::conn::{http1, http2},
     service::{Service, service_fn},
 };
@@ -25,14 +24,17 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite},
     net::TcpStream,
-    sync::watch,
     time::timeout,
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 
-use super::{Limits, stream::Guarded};
+use super::{
+    Limits,
+    answers::{Answers, Watch, answers},
+    stream::Guarded,
+};
 
 /// Longest time for a TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -92,8 +94,9 @@ impl Connection {
     {
         let limits = self.limits;
         let io = TokioIo::new(Guarded::new(stream, ahead, limits.write_stall));
-        let (running, count) = watch::channel(0);
-        let service = service(self.router, self.peer, running);
+        let (answers, watch) = answers();
+        let service = service(self.router, self.peer, answers);
+        let ending = Ending { soft: &self.soft, watch, idle: None, stall: limits.write_stall };
         match version {
             Version::Http1 => {
                 let mut builder = http1::Builder::new();
@@ -102,7 +105,7 @@ impl Connection {
                     .header_read_timeout(limits.idle)
                     .max_header_size(limits.header_bytes as usize);
                 // Each in a box of its own size: that of HTTP/2 is several times as large.
-                Box::pin(finish(builder.serve_connection(io, service), &self.soft, count, None)).await
+                Box::pin(ending.await_end(builder.serve_connection(io, service))).await
             }
             Version::Http2 => {
                 let mut builder = http2::Builder::new(TokioExecutor::new());
@@ -112,8 +115,8 @@ impl Connection {
                     .max_header_list_size(limits.header_bytes)
                     .keep_alive_interval(PING.0)
                     .keep_alive_timeout(PING.1);
-                let idle = Some(limits.idle);
-                Box::pin(finish(builder.serve_connection(io, service), &self.soft, count, idle)).await
+                let ending = Ending { idle: Some(limits.idle), ..ending };
+                Box::pin(ending.await_end(builder.serve_connection(io, service))).await
             }
         }
     }
@@ -164,68 +167,58 @@ where
     }
 }
 
-/// Runs a connection to its end: the client's, or after the soft stop, or when nothing was asked for too
-/// long (`idle`; HTTP/1 has its own such time).
-async fn finish<C: Finish>(
-    connection: C,
-    soft: &CancellationToken,
-    mut running: watch::Receiver<usize>,
+/// When a connection ends.
+struct Ending<'e> {
+    soft: &'e CancellationToken,
+    watch: Watch,
+    /// After so long without a request; HTTP/1 has such a time of its own.
     idle: Option<Duration>,
-) -> hyper::Result<()> {
-    let mut connection = pin!(connection);
-    let asked_to_end = async {
+    /// How long a client may take none of its answer. Also who takes a byte now and then is given up: it has
+    /// this time for each part of an answer.
+    stall: Duration,
+}
+
+impl Ending<'_> {
+    /// Runs a connection to its end: the client's, or after the soft stop, or when nothing was asked for too
+    /// long, or an answer is not taken.
+    async fn await_end<C: Finish>(self, connection: C) -> hyper::Result<()> {
+        let Self { soft, mut watch, idle, stall } = self;
+        let mut connection = pin!(connection);
+        let (mut idle_watch, stall_watch) = (watch.clone(), watch.clone());
+        let idle = async {
+            match idle {
+                Some(idle) => idle_watch.idle(idle).await,
+                None => std::future::pending().await,
+            }
+        };
+        let mut stalled = pin!(async {
+            stall_watch.stalled(stall).await;
+            tracing::debug!("a client does not take its answer");
+        });
         tokio::select! {
+            ended = connection.as_mut() => return ended,
+            () = stalled.as_mut() => return Ok(()),
             () = soft.cancelled() => {}
-            () = nothing_asked(running.clone(), idle) => {}
+            () = idle => {}
         }
-    };
-    tokio::select! {
-        ended = connection.as_mut() => return ended,
-        () = asked_to_end => {}
-    }
-    connection.as_mut().finish();
-    let overdue = async {
-        // The sender lives in the connection.
-        let _ = running.wait_for(|count| *count == 0).await;
-        tokio::time::sleep(FAREWELL).await;
-    };
-    tokio::select! {
-        ended = connection => ended,
-        () = overdue => Ok(()),
-    }
-}
-
-/// Returns once no request was being answered for `idle`.
-async fn nothing_asked(mut running: watch::Receiver<usize>, idle: Option<Duration>) {
-    let Some(idle) = idle else { return std::future::pending().await };
-    loop {
-        let quiet = running.wait_for(|count| *count == 0).await.is_ok();
-        if !quiet || timeout(idle, running.changed()).await.is_err() {
-            return;
+        connection.as_mut().finish();
+        let overdue = async {
+            // The sender lives in the connection.
+            watch.quiet().await;
+            tokio::time::sleep(FAREWELL).await;
+        };
+        tokio::select! {
+            ended = connection => ended,
+            () = stalled => Ok(()),
+            () = overdue => Ok(()),
         }
-    }
-}
-
-/// Counts a request until its answer is written.
-struct Running(watch::Sender<usize>);
-
-impl Running {
-    fn begin(count: &watch::Sender<usize>) -> Self {
-        count.send_modify(|count| *count += 1);
-        Self(count.clone())
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.send_modify(|count| *count -= 1);
     }
 }
 
 fn service(
     router: Router,
     peer: SocketAddr,
-    running: watch::Sender<usize>,
+    answers: Answers,
 ) -> impl Service<
     Request<Incoming>,
     Response = Response,
@@ -234,34 +227,8 @@ fn service(
 > {
     service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
-        let running = Running::begin(&running);
+        let (answers, running, method) = (answers.clone(), answers.begin(), request.method().clone());
         let answer = router.clone().call(request.map(Body::new));
-        async move { Ok(answer.await?.map(|body| Body::new(Counted { body, _running: running }))) }
+        async move { Ok(answers.watch(&method, answer.await?, running)) }
     })
-}
-
-/// The body of an answer that counts as running.
-struct Counted {
-    body: Body,
-    _running: Running,
-}
-
-impl HttpBody for Counted {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
 }

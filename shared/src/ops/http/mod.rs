@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod admin;
+mod answers;
 mod ant;
 mod certificates;
 mod connection;
