@@ -30,7 +30,9 @@ impl Store {
             return Ok(());
         }
         let name = options.database.replace('`', "``");
-        let mut connection = options.connect.clone().disable_statement_logging().connect().await?;
+        let connect = options.connect.clone().disable_statement_logging();
+        let connecting = tokio::time::timeout(options.acquire_timeout, connect.connect());
+        let mut connection = connecting.await.map_err(|_| sqlx::Error::PoolTimedOut)??;
         let statement = format!("CREATE DATABASE IF NOT EXISTS `{name}` CHARACTER SET utf8mb4");
         sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&mut connection).await?;
         connection.close().await?;
