@@ -13,8 +13,8 @@ use dmf_shared::{
         migration::{Phase, Status},
     },
     store::{
-        Cancelled, ClaimRequest, Claimed, Closed, Counts, Decision, Finish, Finished, HandBack, Hook,
-        HostRow, LeaseBeat, Reaped, Refusal, Submission, SubmitError, UserFields, Wanted,
+        BulkAccepted, Cancelled, ClaimRequest, Claimed, Closed, Counts, Decision, Finish, Finished, HandBack,
+        Hook, HostRow, LeaseBeat, Reaped, Refusal, Submission, SubmitError, UserFields, Wanted,
     },
 };
 use serde_json::json;
@@ -577,7 +577,10 @@ async fn a_target_that_is_gone_refuses_one_line_of_a_batch() {
     let alone = scene.store.submit(&scene.source, &lost).await.unwrap_err();
     assert!(matches!(alone, SubmitError::Gone("target")), "{alone}");
     let answers = scene.store.submit_batch(&scene.source, &[lost, kept], false).await.unwrap();
-    assert!(matches!(answers[..], [Err(SubmitError::Gone("target")), Ok(Some(_))]), "{answers:?}");
+    assert!(
+        matches!(answers[..], [Err(SubmitError::Gone("target")), Ok(BulkAccepted::Created(_))]),
+        "{answers:?}"
+    );
 }
 
 #[tokio::test]

@@ -124,6 +124,59 @@ async fn a_repeat_reports_what_is_there_and_a_dry_run_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_dry_run_answers_repeated_users_and_target_uids_as_the_real_run_does() {
+    let api = Api::start().await;
+    api.furnish().await;
+    api.admin("POST", "/targets", json!({ "name": "west" })).await.expect(201);
+    api.submit("open").await;
+    let with = |uid: &str, field: &str, value: Value| {
+        let mut line = first(uid);
+        line[field] = value;
+        line
+    };
+    let body = ndjson([
+        first("a"),
+        // Refused, so that the next one of this user is the first.
+        with("b", "sourcehost", json!("none")),
+        first("b"),
+        // More follow than a batch may hold of one user.
+        first("a"),
+        json!({ "sourceUid": "a", "phase": "CUTOVER" }),
+        with("twin", "targetUid", json!("NEW-A")),
+        with("elsewhere", "targetUid", json!("new-a")),
+        with("elsewhere", "target", json!("west")),
+        with("west-twin", "targetUid", json!("new-elsewhere")),
+        first("open"),
+        with("taken", "targetUid", json!("new-open")),
+        json!({ "sourceUid": "stranger", "phase": "PRE_SYNC" }),
+        json!({ "sourceUid": "a", "phase": "x" }),
+    ]);
+    let mut dry = results(&send(&api, "?dryRun=true", NDJSON, body.clone()).await);
+    let none = api.customer("GET", "/users/a", Value::Null).await;
+    assert_eq!(none.errors(404), ["User not found"]);
+    let mut real = results(&send(&api, "", NDJSON, body).await);
+    assert_eq!(
+        statuses(&real),
+        [
+            "CREATED", "REFUSED", "CREATED", "EXISTS", "EXISTS", "REFUSED", "REFUSED", "CREATED", "CREATED",
+            "EXISTS", "REFUSED", "REFUSED", "REFUSED",
+        ]
+    );
+    // The number of what is open already is the same; others are not known before.
+    assert_eq!(dry[9]["id"], real[9]["id"]);
+    for line in &mut real {
+        line.as_object_mut().unwrap().remove("id");
+        if line["status"] == "CREATED" {
+            line["status"] = json!("VALID");
+        }
+    }
+    for line in &mut dry {
+        line.as_object_mut().unwrap().remove("id");
+    }
+    assert_eq!(dry, real);
+}
+
+#[tokio::test]
 async fn a_line_is_answered_as_a_single_submit_would_be() {
     let api = Api::start_with_storage_key().await;
     let source = api.furnish().await;

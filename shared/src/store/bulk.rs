@@ -16,8 +16,31 @@ use crate::domain::{
     user::{ImapcSsl, User},
 };
 
-/// The answer to one submission of a batch: its migration, or none in a dry run.
-pub type BulkAnswer = Result<Option<JournalId>, SubmitError>;
+/// The answer to one submission of a batch.
+pub type BulkAnswer = Result<BulkAccepted, SubmitError>;
+
+/// What became of a submission that is not refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BulkAccepted {
+    /// Its migration.
+    Created(JournalId),
+    /// In a dry run: it would be created, and its user would have this place.
+    Valid(Place),
+}
+
+/// The mailbox of a user on a target, which no two users share.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Place {
+    target: u32,
+    /// The target uid without case.
+    folded: String,
+}
+
+impl Place {
+    fn of(user: &User) -> Self {
+        Self { target: user.target.0, folded: user.target_uid.to_lowercase() }
+    }
+}
 
 /// A submission that is not refused so far.
 struct Accepted<'s> {
@@ -72,33 +95,45 @@ impl Store {
         let mut tx = self.begin().await?;
         let mut known = lock_users(&mut tx, &tables, batch).await?;
         let past = read_past(&mut tx, &tables, known.values()).await?;
-        let mut answers: Vec<BulkAnswer> = Vec::with_capacity(batch.len());
+        let mut refused = Vec::new();
         let mut accepted = Vec::new();
         for (index, submission) in batch.iter().enumerate() {
-            answers.push(Ok(None));
             match accept(index, submission, known.remove(&submission.source_uid), &past) {
                 Ok(one) => accepted.push(one),
-                Err(refused) => answers[index] = Err(refused),
+                Err(error) => refused.push((index, error)),
             }
         }
-        for index in refuse_taken(&mut tx, source, &mut accepted).await? {
-            answers[index] = Err(SubmitError::TargetUidTaken);
-        }
-        for (index, field) in refuse_gone(&mut tx, source, &mut accepted).await? {
-            answers[index] = Err(SubmitError::Gone(field));
-        }
+        let taken = refuse_taken(&mut tx, source, &mut accepted).await?;
+        refused.extend(taken.into_iter().map(|index| (index, SubmitError::TargetUidTaken)));
+        let gone = refuse_gone(&mut tx, source, &mut accepted).await?;
+        refused.extend(gone.into_iter().map(|(index, field)| (index, SubmitError::Gone(field))));
+        let refused = refused.into_iter().map(|(index, error)| (index, Err(error)));
         if dry_run || accepted.is_empty() {
-            return Ok(answers);
+            let valid = accepted.iter().map(|one| (one.index, Ok(BulkAccepted::Valid(Place::of(&one.user)))));
+            return Ok(in_order(refused.chain(valid)));
         }
         write_users(&mut tx, &tables, &mut accepted).await?;
         write_target_uids(&mut tx, source, &accepted).await?;
         let ids = write_rows(&mut tx, &tables, source, &accepted).await?;
+        let created = accepted.iter().map(|one| {
+            let id = ids.get(&one.user.id.0).copied().ok_or(Error::RowsAffected {
+                table: "journal",
+                expected: 1,
+                actual: 0,
+            })?;
+            Ok((one.index, Ok(BulkAccepted::Created(JournalId(id)))))
+        });
+        let created = created.collect::<Result<Vec<_>>>()?;
         tx.commit().await?;
-        for one in &accepted {
-            answers[one.index] = Ok(ids.get(&one.user.id.0).copied().map(JournalId));
-        }
-        Ok(answers)
+        Ok(in_order(refused.chain(created)))
     }
+}
+
+/// The answers, each with its place in the batch, in that order.
+fn in_order(answers: impl Iterator<Item = (usize, BulkAnswer)>) -> Vec<BulkAnswer> {
+    let mut answers: Vec<_> = answers.collect();
+    answers.sort_unstable_by_key(|(index, _)| *index);
+    answers.into_iter().map(|(_, answer)| answer).collect()
 }
 
 fn accept<'s>(

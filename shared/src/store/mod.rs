@@ -47,7 +47,7 @@ use sqlx::{ConnectOptions as _, Connection as _, MySqlPool, MySqlTransaction, my
 
 pub use audit::{AuditEntry, AuditFilter, Intent};
 pub use backends::{Backend, BackendState, Registration, WorkerHeartbeat};
-pub use bulk::BulkAnswer;
+pub use bulk::{BulkAccepted, BulkAnswer, Place};
 pub use claim::{ClaimRequest, Claimed, Decision, Holder, Refusal};
 pub use close::Closed;
 pub use error::{Error, Result};

@@ -10,7 +10,7 @@ use dmf_shared::{
         ids::{HostId, JournalId, UserId},
         migration::Status,
     },
-    store::{Counts, Finish, SubmitError, Suspension, UserError},
+    store::{BulkAccepted, Counts, Finish, SubmitError, Suspension, UserError},
 };
 use serde_json::json;
 
@@ -36,8 +36,8 @@ impl World<'_> {
         for ((user, priority), answer) in users.iter().zip(answers) {
             match (answer, self.model.open(*user)) {
                 (Err(SubmitError::Open(id)), Some(open)) if id == open => {}
-                (Ok(None), None) if dry_run => {}
-                (Ok(Some(id)), None) if !dry_run => {
+                (Ok(BulkAccepted::Valid(_)), None) if dry_run => {}
+                (Ok(BulkAccepted::Created(id)), None) if !dry_run => {
                     let id_of_user = self.user_id(*user).await?;
                     self.users.insert(*user, id_of_user);
                     self.model.submit(id, *user, *priority, false);

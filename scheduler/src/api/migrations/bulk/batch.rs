@@ -2,14 +2,14 @@
 
 use std::collections::HashSet;
 
-use dmf_shared::store::{BulkAnswer, Submission, SubmitError};
+use dmf_shared::store::{BulkAccepted, BulkAnswer, Submission, SubmitError};
 use serde::Serialize;
 use utoipa::{
     ToSchema,
     openapi::{RefOr, Schema},
 };
 
-use super::super::submit::refused;
+use super::{super::submit::refused, rehearsal::Rehearsal};
 use crate::api::{answer::is_left_out, kind};
 
 /// Most lines of a batch.
@@ -85,53 +85,57 @@ impl Batch {
         Ok(())
     }
 
-    /// What is to be submitted, in order.
-    pub(super) fn submissions(&self) -> Vec<Submission> {
-        self.entries.iter().filter_map(|entry| entry.submission.as_ref().ok()).cloned().collect()
+    /// What is to be submitted, in order: all but what an earlier line of a dry run would have made.
+    pub(super) fn submissions(&self, rehearsal: &Rehearsal) -> Vec<Submission> {
+        let submissions = self.entries.iter().filter_map(|entry| entry.submission.as_ref().ok());
+        submissions.filter(|submission| !rehearsal.has_user(&submission.source_uid)).cloned().collect()
     }
 
     /// One line of the answer for each, once the store has answered; these are counted.
-    pub(super) fn answered(self, answers: Vec<BulkAnswer>, totals: &mut Totals) -> String {
+    pub(super) fn answered(
+        self,
+        answers: Vec<BulkAnswer>,
+        rehearsal: &mut Rehearsal,
+        totals: &mut Totals,
+    ) -> String {
         let mut answers = answers.into_iter();
         let mut text = String::new();
         for entry in self.entries {
-            let line = match entry.submission {
+            let (line, uid) = (entry.line, entry.source_uid.as_deref());
+            let mut say = |status, id, errors: &[String]| {
+                text.push_str(&result(line, uid, status, id, errors, totals));
+            };
+            let submission = match entry.submission {
+                Ok(submission) => submission,
                 Err(errors) => {
-                    result(entry.line, entry.source_uid.as_deref(), "REFUSED", None, &errors, totals)
-                }
-                Ok(submission) => {
-                    totals.forced += u64::from(submission.force);
-                    match answers.next() {
-                        Some(Ok(Some(id))) => result(
-                            entry.line,
-                            entry.source_uid.as_deref(),
-                            "CREATED",
-                            Some(id.0),
-                            &[],
-                            totals,
-                        ),
-                        Some(Ok(None)) => {
-                            result(entry.line, entry.source_uid.as_deref(), "VALID", None, &[], totals)
-                        }
-                        Some(Err(SubmitError::Open(id))) => {
-                            result(entry.line, entry.source_uid.as_deref(), "EXISTS", Some(id.0), &[], totals)
-                        }
-                        Some(Err(error)) => {
-                            let errors = refused(error);
-                            result(
-                                entry.line,
-                                entry.source_uid.as_deref(),
-                                "REFUSED",
-                                None,
-                                errors.errors(),
-                                totals,
-                            )
-                        }
-                        None => continue,
-                    }
+                    say("REFUSED", None, &errors);
+                    continue;
                 }
             };
-            text.push_str(&line);
+            if rehearsal.has_user(&submission.source_uid) {
+                say("EXISTS", None, &[]);
+                continue;
+            }
+            let refusal = match answers.next() {
+                Some(Ok(BulkAccepted::Created(id))) => {
+                    say("CREATED", Some(id.0), &[]);
+                    totals.forced += u64::from(submission.force);
+                    continue;
+                }
+                Some(Ok(BulkAccepted::Valid(place))) if rehearsal.add(&submission.source_uid, &place) => {
+                    say("VALID", None, &[]);
+                    totals.forced += u64::from(submission.force);
+                    continue;
+                }
+                Some(Err(SubmitError::Open(id))) => {
+                    say("EXISTS", Some(id.0), &[]);
+                    continue;
+                }
+                Some(Ok(BulkAccepted::Valid(_))) => SubmitError::TargetUidTaken,
+                Some(Err(error)) => error,
+                None => continue,
+            };
+            say("REFUSED", None, refused(refusal).errors());
         }
         text
     }

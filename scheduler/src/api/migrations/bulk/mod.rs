@@ -2,27 +2,31 @@
 
 mod batch;
 mod format;
+mod input;
 mod lines;
 mod quotes;
+mod rehearsal;
 
 use std::time::Duration;
 
 use axum::{
-    body::{Body, BodyDataStream, Bytes},
+    body::{Body, Bytes},
     extract::State,
     http::{HeaderMap, header},
     response::{IntoResponse as _, Response},
 };
 use dmf_shared::store::Source;
-use futures::{StreamExt as _, stream};
+use futures::stream;
 use serde_json::json;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tracing::{Instrument as _, Span};
 
 use self::{
     batch::{Batch, Entry, LineResult, Totals},
     format::{Format, Read},
-    lines::{Line, Lines},
+    input::{Input, Next},
+    lines::Line,
+    rehearsal::Rehearsal,
 };
 use super::submit;
 use crate::{
@@ -41,16 +45,16 @@ use crate::{
 
 /// Longest time for one transaction, and for one look-up: the stream as a whole has no deadline.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// A client that sends slowly gets the results of what it has sent after this time.
+/// A client that sends slowly gets the results of what it has sent so long after its last line.
 const FLUSH_AFTER: Duration = Duration::from_millis(500);
-/// A client that sends nothing for so long is given up.
+/// A client that sends no whole line for so long is given up.
 const SILENCE: Duration = Duration::from_mins(1);
 
 /// What the document says of [`bulk`].
 pub const BULK: Doc = Doc {
     id: "submitMigrations",
     summary: "Submit many migrations",
-    description: "A stream of lines as NDJSON or CSV (whose first line names the fields), each with the fields of a single submit. It is answered by a stream of one line each, in order. A bad line stops no other; with dryRun=true everything is checked and nothing changed.",
+    description: "A stream of lines as NDJSON or CSV (whose first line names the fields), each with the fields of a single submit. It is answered by a stream of one line each, in order. A bad line stops no other; with dryRun=true everything is checked and nothing changed: a line is answered as it would be, also where it repeats the user or the targetUid of one of the million lines before, but for the id. The client has to read the results while it sends.",
     tag: Tag::Migration,
     query: Some(|fields| {
         read(fields);
@@ -85,10 +89,10 @@ pub async fn bulk(
         app,
         source,
         dry_run,
-        lines: Lines::new(format.is_csv()),
+        input: Input::new(body, format.is_csv()),
         format,
-        body: body.into_data_stream(),
         held: None,
+        rehearsal: Rehearsal::default(),
         totals: Totals::default(),
         stage: Stage::Reading,
         audited,
@@ -106,8 +110,6 @@ pub async fn bulk(
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Reading,
-    /// The input is over; some of it may wait to be cut.
-    Ended,
     /// Nothing more is answered.
     Stopped,
 }
@@ -117,10 +119,11 @@ struct Bulk {
     source: Source,
     dry_run: bool,
     format: Format,
-    lines: Lines,
-    body: BodyDataStream,
+    input: Input,
     /// A line that belongs into the next batch.
     held: Option<Entry>,
+    /// Empty unless this is a dry run.
+    rehearsal: Rehearsal,
     totals: Totals,
     stage: Stage,
     audited: Note,
@@ -152,12 +155,12 @@ impl Bulk {
             Ok(batch) => batch,
             Err(error) => return Some(self.stop(&error).await),
         };
-        let submissions = batch.submissions();
+        let submissions = batch.submissions(&self.rehearsal);
         let submit = self.app.store.submit_batch(&self.source, &submissions, self.dry_run);
         let error = match timeout(DEADLINE, submit).await {
             Ok(Ok(answers)) => {
                 self.app.relay.notify_one();
-                let text = batch.answered(answers, &mut self.totals);
+                let text = batch.answered(answers, &mut self.rehearsal, &mut self.totals);
                 // Now, since the client may be gone before the end.
                 self.tell().await;
                 return Some(text);
@@ -205,34 +208,22 @@ impl Bulk {
         let mut batch = Batch::default();
         // For this batch only: a stream may last for hours.
         let mut places = Places::default();
+        let mut until = Instant::now() + SILENCE;
         loop {
-            if let Some(entry) = self.held.take()
-                && let Err(next) = batch.push(entry)
-            {
-                self.held = Some(*next);
-                return Ok(batch);
+            if let Some(entry) = self.held.take() {
+                if let Err(next) = batch.push(entry) {
+                    self.held = Some(*next);
+                    return Ok(batch);
+                }
+                until = Instant::now() + FLUSH_AFTER;
             }
-            if let Some(line) = self.lines.next_line() {
-                self.held = self.read(&mut places, line).await?;
-            } else if self.stage == Stage::Ended || !self.read_more(batch.is_empty()).await? {
-                return Ok(batch);
+            match self.input.next(until).await {
+                Next::Line(line) => self.held = self.read(&mut places, line).await?,
+                Next::Late if batch.is_empty() => return Err("no whole line came for too long".to_owned()),
+                Next::Late | Next::End => return Ok(batch),
+                Next::Broken => return Err("the input broke off".to_owned()),
             }
         }
-    }
-
-    /// Reads a chunk; `false` when there is none now and a batch waits.
-    async fn read_more(&mut self, patient: bool) -> Result<bool, String> {
-        match timeout(if patient { SILENCE } else { FLUSH_AFTER }, self.body.next()).await {
-            Ok(Some(Ok(chunk))) => self.lines.feed(&chunk),
-            Ok(Some(Err(_))) => return Err("the input broke off".to_owned()),
-            Ok(None) => {
-                self.stage = Stage::Ended;
-                self.lines.end();
-            }
-            Err(_) if patient => return Err("no input came for too long".to_owned()),
-            Err(_) => return Ok(false),
-        }
-        Ok(true)
     }
 
     /// Reads a line; none for the line that names the columns. Fails when that one is none, or the database
