@@ -65,7 +65,7 @@ impl Customer {
         self.request(Method::GET, &path, None).await?.expect(200)
     }
 
-    /// All records of a user, newest first.
+    /// The first page of the records of a user, newest first.
     pub async fn history(&self, user: &str) -> Result<Value> {
         let path = format!("/users/{}/migrations", encode(user));
         self.request(Method::GET, &path, None).await?.expect(200)

@@ -86,7 +86,8 @@ async fn the_walk_through_of_the_manual() -> Result<()> {
             customer.request(Method::POST, "/users/migrations", Some(&again)).await?.expect(409)?;
 
             let history = customer.history(USER).await?;
-            let statuses: Vec<_> = history.as_array().into_iter().flatten().map(|r| &r["status"]).collect();
+            let statuses: Vec<_> =
+                history["migrations"].as_array().into_iter().flatten().map(|r| &r["status"]).collect();
             assert_eq!(statuses, ["SUCCESS", "SUCCESS", "FAILURE"]);
             expect_no_password(&customer, fleet).await?;
             assert!(host.proxy.max_open() <= host.limit);

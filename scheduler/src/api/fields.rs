@@ -124,6 +124,14 @@ impl Fields {
         self.read(field, Kind::Text, short_text)
     }
 
+    /// The same of up to `limit` bytes.
+    pub fn text_of(&mut self, field: &'static str, limit: usize) -> Given<String> {
+        self.parsed(field, Kind::TextOf { limit }, |text| {
+            let fits = (1..=limit).contains(&text.len()) && !text.contains(char::is_control);
+            fits.then(|| text.to_owned())
+        })
+    }
+
     /// A name of 1 to `limit` bytes that can stand in a path and a command line.
     pub fn name(&mut self, field: &'static str, limit: usize) -> Given<String> {
         self.parsed(field, Kind::Name { limit }, |text| {

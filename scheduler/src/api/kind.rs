@@ -43,6 +43,11 @@ pub const END_STATUSES: &[&str] = &["ABORTED", "FAILURE", "SUCCESS", "FAILED"];
 pub enum Kind {
     /// A short text.
     Text,
+    /// A text of so many bytes at most.
+    TextOf {
+        /// Longest text.
+        limit: usize,
+    },
     /// A name that can stand in a path and a command line, of so many bytes at most.
     Name {
         /// Longest name.
@@ -107,6 +112,7 @@ impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text => write!(f, "a text of 1 to {TEXT_LIMIT} bytes without control characters"),
+            Self::TextOf { limit } => write!(f, "a text of 1 to {limit} bytes without control characters"),
             Self::Name { limit } => write!(
                 f,
                 "a text of 1 to {limit} bytes, without slashes, control characters, spaces at its ends and a \
@@ -150,6 +156,7 @@ impl Kind {
         let pattern = |pattern: &str| text().pattern(Some(pattern));
         match self {
             Self::Text => pattern(NO_CONTROL).max_length(Some(TEXT_LIMIT)).into(),
+            Self::TextOf { limit } => pattern(NO_CONTROL).max_length(Some(limit)).into(),
             Self::TargetUid => {
                 pattern("^[^*?\\u0000-\\u001f\\u007f-\\u009f]+$").max_length(Some(TEXT_LIMIT)).into()
             }

@@ -4,7 +4,10 @@ use dmf_lab::poll_until;
 use dmf_shared::store::{HandBack, Wanted};
 use serde_json::{Value, json};
 
-use crate::support::{Api, KEY, KEY_HEADER, PATIENCE, request, with_json};
+use crate::{
+    log::log,
+    support::{Api, KEY, KEY_HEADER, PATIENCE, request, with_json},
+};
 
 const SOURCE: &str = "/sources/CustomerX";
 
@@ -57,6 +60,30 @@ async fn a_forced_deletion_cancels_and_waits_for_the_last_child() {
     let (deleted, ()) = tokio::join!(poll_until("the Source was not deleted", PATIENCE, delete), worker);
     deleted.unwrap();
     assert_eq!(api.admin("GET", "/sources", Value::Null).await.expect(200), json!([]));
+}
+
+#[tokio::test]
+async fn the_log_warns_of_a_short_key_and_does_not_show_it() {
+    let api = Api::start().await;
+    let (log, _guard) = log();
+    for (method, path, key, is_short) in [
+        ("POST", "/sources", "s3cret-of-15-ch", true),
+        ("PUT", SOURCE, "s3cret-of-16-chr", false),
+        ("PUT", SOURCE, "s3cret-8", true),
+    ] {
+        let mut body = json!({ "apiKey": key });
+        if method == "POST" {
+            body["name"] = json!("CustomerX");
+        }
+        let answer = api.admin(method, path, body).await;
+        assert!(answer.status.is_success(), "{answer:?}");
+        let lines = log.take();
+        let warned = lines.iter().any(|line| {
+            line.contains("WARN") && line.contains("less than 16 characters") && line.contains("CustomerX")
+        });
+        assert_eq!(warned, is_short, "{lines:?}");
+        assert!(!lines.iter().any(|line| line.contains("s3cret")), "{lines:?}");
+    }
 }
 
 #[tokio::test]
@@ -114,6 +141,10 @@ async fn a_key_is_rotated_and_the_old_one_is_void_at_once() {
     let chosen = api.admin("PUT", SOURCE, json!({ "apiKey": KEY })).await.expect(200);
     assert_eq!(chosen["apiKey"], KEY);
     assert_eq!((call(KEY).await, call(&key).await), (200, 401));
+    // A short key is the operator's decision, which the log warns of.
+    let short = api.admin("PUT", SOURCE, json!({ "apiKey": "12345678" })).await.expect(200);
+    assert_eq!((&short["apiKey"], call("12345678").await), (&json!("12345678"), 200));
+    api.admin("PUT", SOURCE, json!({ "apiKey": KEY })).await.expect(200);
     let shown = api.admin("PUT", SOURCE, json!({ "rateLimit": 100 })).await.expect(200);
     assert_eq!((shown.get("apiKey"), &shown["rateLimit"]), (None, &json!(100)));
     let shown = api.admin("PUT", SOURCE, json!({ "rateLimit": null })).await.expect(200);
@@ -126,7 +157,7 @@ async fn a_key_is_rotated_and_the_old_one_is_void_at_once() {
     assert_eq!(
         wrong.errors(400),
         [
-            "apiKey: must be 16 to 1024 visible ASCII characters",
+            "apiKey: must be 8 to 1024 visible ASCII characters",
             "rateLimit: must be a whole number from 0 to 100000",
             "name: unknown field, there are: apiKey, rateLimit",
         ]

@@ -73,6 +73,10 @@ async fn records_are_filtered() {
     ] {
         assert_eq!(uids(&api, query).await, expected, "{query}");
     }
+    // As long as the name of a worker can be.
+    assert!(uids(&api, &format!("?backend={}", "x".repeat(330))).await.is_empty());
+    let long = api.customer("GET", &format!("{ALL}?backend={}", "x".repeat(331)), Value::Null).await;
+    assert_eq!(long.errors(400), ["backend: must be a text of 1 to 330 bytes without control characters"]);
     let wrong = "?status=DONE&phase=pre&sourcehost=x&createdFrom=today&limit=1001&statu=SYNC";
     assert_eq!(
         api.customer("GET", &format!("{ALL}{wrong}"), Value::Null).await.errors(400),

@@ -129,6 +129,51 @@ async fn a_close_of_nothing_or_with_a_wrong_word_is_refused() {
 }
 
 #[tokio::test]
+async fn the_history_of_a_user_comes_page_by_page() {
+    let api = Api::start().await;
+    api.furnish().await;
+    api.submit("other").await;
+    let again = json!({ "sourceUid": "a", "phase": "PRE_SYNC" });
+    let mut ids = vec![api.submit("a").await["id"].clone()];
+    for _ in 0..4 {
+        close(&api, "a", "ABORTED").await.expect(200);
+        ids.push(api.customer("POST", "/users/migrations", again.clone()).await.expect(201)["id"].clone());
+    }
+    ids.reverse();
+    let page = async |query: &str| {
+        api.customer("GET", &format!("/users/a/migrations{query}"), Value::Null).await.expect(200)
+    };
+    let ids_of = |page: &Value| -> Vec<Value> {
+        page["migrations"].as_array().unwrap().iter().map(|record| record["id"].clone()).collect()
+    };
+    let whole = page("").await;
+    assert_eq!((ids_of(&whole), whole.get("nextCursor")), (ids.clone(), None));
+    let latest = api.customer("GET", "/users/a/migrations/latest", Value::Null).await.expect(200);
+    assert_eq!(whole["migrations"][0], latest);
+    let (mut seen, mut query) = (Vec::new(), "?limit=2".to_owned());
+    loop {
+        let page = page(&query).await;
+        seen.extend(ids_of(&page));
+        // One that comes meanwhile disturbs no page.
+        close(&api, "a", "ABORTED").await.expect(200);
+        api.customer("POST", "/users/migrations", again.clone()).await.expect(201);
+        let Some(cursor) = page.get("nextCursor") else { break };
+        query = format!("?limit=2&cursor={}", cursor.as_str().unwrap());
+    }
+    assert_eq!(seen, ids);
+    let wrong = api.customer("GET", "/users/a/migrations?limit=0&cursor=x&status=SYNC", Value::Null).await;
+    assert_eq!(
+        wrong.errors(400),
+        [
+            "limit: must be a whole number from 1 to 1000",
+            "cursor: must be the nextCursor of an earlier page",
+            "status: unknown field, there are: limit, cursor",
+        ]
+    );
+    api.customer("GET", "/users/none/migrations", Value::Null).await.errors(404);
+}
+
+#[tokio::test]
 async fn records_are_found_by_their_own_user_only() {
     let api = Api::start().await;
     api.furnish().await;

@@ -124,6 +124,17 @@ fn unexplained(name: &str, schema: &Value) -> Vec<String> {
     lacking
 }
 
+#[test]
+fn no_example_shows_a_key_but_of_the_answer_that_sets_it() {
+    let document = document();
+    for route in routes() {
+        let answers = operation(&document, &route)["responses"].to_string();
+        let is_shown = ["POST /dmf/admin/api/v2/sources", "PUT /dmf/admin/api/v2/sources/{source}"]
+            .contains(&&name(&route)[..]);
+        assert_eq!(answers.contains("apiKey"), is_shown, "{}", name(&route));
+    }
+}
+
 /// What a `$ref` refers to.
 fn resolved<'d>(document: &'d Value, value: &'d Value) -> &'d Value {
     match value["$ref"].as_str() {

@@ -1,8 +1,11 @@
 //! Source hosts; their commands are checked when they are stored and not when they run.
 
+use std::time::Duration;
+
+use dmf_shared::store::Suspension;
 use serde_json::{Value, json};
 
-use crate::support::Api;
+use crate::support::{Api, without_times};
 
 const HOSTS: &str = "/sources/CustomerX/sourcehosts";
 
@@ -171,6 +174,30 @@ async fn they_show_how_many_migrations_wait() {
     assert_eq!((&shown().await["queued"], &shown().await["connectionsInUse"]), (&json!(2), &json!(0)));
     api.claim(&source, &record).await;
     assert_eq!((&shown().await["queued"], &shown().await["connectionsInUse"]), (&json!(1), &json!(1)));
+}
+
+#[tokio::test]
+async fn they_show_why_and_until_when_they_are_suspended() {
+    let api = Api::start().await;
+    let source = api.furnish().await;
+    let path = format!("{HOSTS}/imap.host.1");
+    let shown = async || api.admin("GET", &path, Value::Null).await.expect(200);
+    assert_eq!(shown().await.get("suspended"), None);
+    let host = api.app.store.sourcehost_id(source.id, "imap.host.1").await.unwrap().unwrap();
+    let suspend = async |secs, reason: &str| {
+        let suspension = Suspension { lasts: Duration::from_secs(secs), reason: reason.to_owned() };
+        api.app.store.suspend_sourcehost(host, &suspension).await.unwrap();
+    };
+    // One that is over is none.
+    suspend(0, "unreachable").await;
+    assert_eq!(shown().await.get("suspended"), None);
+    suspend(3600, "3 users in a row could not log in").await;
+    let suspended = without_times(shown().await["suspended"].clone());
+    assert_eq!(suspended, json!({ "reason": "3 users in a row could not log in", "until": "time" }));
+    let listed = api.admin("GET", HOSTS, Value::Null).await.expect(200);
+    assert_eq!(listed[0]["suspended"], shown().await["suspended"]);
+    let resumed = api.admin("PUT", &format!("{path}/resume"), Value::Null).await.expect(200);
+    assert_eq!(resumed.get("suspended"), None);
 }
 
 #[tokio::test]

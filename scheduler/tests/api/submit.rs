@@ -74,7 +74,8 @@ async fn a_new_user_needs_a_place_and_a_known_one_needs_nothing() {
     api.customer("PUT", "/users/alice/migrations/close/latest/as/SUCCESS", Value::Null).await.expect(200);
     let second = api.customer("POST", SUBMIT, short).await.expect(201);
     assert_ne!(second["id"], 1);
-    assert_eq!(api.customer("GET", "/users/alice/migrations", Value::Null).await.expect(200)[0], second);
+    let history = api.customer("GET", "/users/alice/migrations", Value::Null).await.expect(200);
+    assert_eq!(history["migrations"][0], second);
 }
 
 #[tokio::test]

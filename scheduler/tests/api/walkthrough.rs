@@ -45,7 +45,7 @@ async fn from_an_empty_database_to_the_record_of_a_migration() {
     let user = "/users/source_user1/migrations";
     assert_eq!(api.customer("GET", &format!("{user}/latest"), Value::Null).await.expect(200), record);
     assert_eq!(api.customer("GET", &format!("{user}/1"), Value::Null).await.expect(200), record);
-    assert_eq!(api.customer("GET", user, Value::Null).await.expect(200), json!([record]));
+    assert_eq!(api.customer("GET", user, Value::Null).await.expect(200), json!({ "migrations": [record] }));
     let counts = json!({ "name": "CustomerX", "paused": false, "users": 1, "openMigrations": 1 });
     assert_eq!(api.admin("GET", "/sources/customerx", Value::Null).await.expect(200), counts);
     assert_eq!(api.admin("GET", "/sources", Value::Null).await.expect(200), json!([counts]));
@@ -109,7 +109,7 @@ async fn wrong_sources_are_refused_with_all_that_is_wrong() {
         answer.errors(400),
         [
             "name: is required",
-            "apiKey: must be 16 to 1024 visible ASCII characters",
+            "apiKey: must be 8 to 1024 visible ASCII characters",
             "nmae: unknown field, did you mean name?",
             "color: unknown field, there are: name, apiKey",
         ]

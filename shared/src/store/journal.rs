@@ -122,17 +122,24 @@ pub(super) async fn read_one(
 impl Store {
     /// The newest record of a user.
     pub async fn latest_record(&self, source: &Source, user: UserId) -> Result<Option<Record>> {
-        Ok(self.history(source, user, 1).await?.pop())
+        Ok(self.history(source, user, None, 1).await?.pop())
     }
 
-    /// Records of a user, newest first, at most `limit`.
-    pub async fn history(&self, source: &Source, user: UserId, limit: u32) -> Result<Vec<Record>> {
+    /// Records of a user, newest first, at most `limit`, below `before`.
+    pub async fn history(
+        &self,
+        source: &Source,
+        user: UserId,
+        before: Option<JournalId>,
+        limit: u32,
+    ) -> Result<Vec<Record>> {
         let statement = format!(
-            "{} WHERE j.user_id = ? ORDER BY j.id DESC LIMIT ?",
+            "{} WHERE j.user_id = ? AND j.id < ? ORDER BY j.id DESC LIMIT ?",
             Tables::of(&source.name).text(SELECT)
         );
         Ok(sqlx::query_as(sqlx::AssertSqlSafe(statement))
             .bind(user.0)
+            .bind(before.map_or(u64::MAX, |id| id.0))
             .bind(limit)
             .fetch_all(&self.pool)
             .await?)

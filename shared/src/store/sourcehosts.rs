@@ -69,6 +69,8 @@ pub struct HostView {
     pub host: Sourcehost,
     /// Leases that count against its limit.
     pub connections_in_use: u64,
+    /// Whether its suspension lasts.
+    pub suspended: bool,
 }
 
 /// The columns of [`Sourcehost`], for every statement that reads one.
@@ -185,7 +187,8 @@ impl Store {
             return Ok(Vec::new());
         }
         let statement = format!(
-            "SELECT {COLUMNS}, (SELECT COUNT(*) FROM leases l WHERE l.sourcehost_id = h.id) AS in_use
+            "SELECT {COLUMNS}, (SELECT COUNT(*) FROM leases l WHERE l.sourcehost_id = h.id) AS in_use,
+                 COALESCE(h.suspended_until > UTC_TIMESTAMP(3), FALSE) AS suspended
              FROM sourcehosts h WHERE h.source_id = ? AND (? IS NULL OR h.name = ?) ORDER BY h.name"
         );
         let rows = sqlx::query(sqlx::AssertSqlSafe(statement))
@@ -197,7 +200,11 @@ impl Store {
         rows.iter()
             .map(|row| {
                 let in_use: i64 = row.try_get("in_use")?;
-                Ok(HostView { host: Sourcehost::from_row(row)?, connections_in_use: in_use.unsigned_abs() })
+                Ok(HostView {
+                    host: Sourcehost::from_row(row)?,
+                    connections_in_use: in_use.unsigned_abs(),
+                    suspended: row.try_get("suspended")?,
+                })
             })
             .collect()
     }

@@ -25,7 +25,7 @@ async fn a_policy_is_a_setting_and_stands_in_the_record() -> Result<()> {
                 "{dsync:#}"
             );
             let view = fleet.host_view(&customer, &host).await?;
-            ensure!(view["suspendedUntil"].is_string(), "{view:#}");
+            ensure!(view["suspended"]["until"].is_string(), "{view:#}");
             Ok(())
         })
         .await

@@ -1,41 +1,44 @@
 //! `GET /users/{sourceUid}/migrations`
 
 use axum::{Json, extract::State};
+use dmf_shared::domain::ids::JournalId;
 
+use super::list::MigrationPage;
 use crate::{
     api::{
         auth::Customer,
         error::Result,
-        migrations::progress,
         openapi::{Answer, Doc, Tag},
         path::Path,
-        record::Record,
+        query::Query,
     },
     app::App,
 };
-
-/// Most records that one answer holds.
-const LIMIT: u32 = 1000;
 
 /// What the document says of [`history`].
 pub const HISTORY: Doc = Doc {
     id: "listMigrationsOfUser",
     summary: "List the migrations of a user",
-    description: "Newest first.",
+    description: "Newest first, page by page.",
     tag: Tag::Migration,
-    query: None,
+    query: Some(|fields| {
+        fields.page();
+    }),
     body: None,
-    answers: &[Answer::list::<Record>(200, "The records.")],
+    answers: &[Answer::json::<MigrationPage>(200, "A page of records.")],
     refuses: &[],
 };
 
-/// The records of a user, newest first.
+/// A page of the records of a user, newest first; `nextCursor` is there when there may be more.
 pub async fn history(
     State(app): State<App>,
     Customer(source): Customer,
     Path(source_uid): Path<String>,
-) -> Result<Json<Vec<Record>>> {
+    Query(mut query): Query,
+) -> Result<Json<MigrationPage>> {
+    let page = query.page();
+    query.finish(|| Some(()))?;
     let user = super::find_user(&app, &source, &source_uid).await?;
-    let records = app.store.history(&source, user.id, LIMIT).await?;
-    Ok(Json(progress::show_all(&app, &source, &records).await))
+    let records = app.store.history(&source, user.id, page.cursor.map(JournalId), page.limit).await?;
+    Ok(Json(MigrationPage::show(&app, &source, page, &records).await))
 }

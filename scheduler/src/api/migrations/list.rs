@@ -11,7 +11,7 @@ use dmf_shared::{
         ids::JournalId,
         migration::{Phase, Status},
     },
-    store::RecordFilter,
+    store::{self, RecordFilter, Source},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -31,6 +31,9 @@ use crate::{
     },
     app::App,
 };
+
+/// Longest name of a worker with its target, in bytes: that of the column.
+const BACKEND_LIMIT: usize = 330;
 
 /// What the document says of [`list`].
 pub const LIST: Doc = Doc {
@@ -55,6 +58,14 @@ pub struct MigrationPage {
     next_cursor: Option<String>,
 }
 
+impl MigrationPage {
+    /// These records, as the answer to this request for a page.
+    pub(super) async fn show(app: &App, source: &Source, page: Page, records: &[store::Record]) -> Self {
+        let next_cursor = page.next(records.iter().map(|record| record.id.0));
+        Self { migrations: progress::show_all(app, source, records).await, next_cursor }
+    }
+}
+
 /// A page of records, newest first; `nextCursor` is there when there may be more. With `Accept: text/csv`
 /// everything that the filters let through, as a stream.
 pub async fn list(
@@ -73,9 +84,8 @@ pub async fn list(
         return Ok(export::csv(app, source, filter, before));
     }
     let records = app.store.records(&source, &filter, before, page.limit).await?;
-    let next_cursor = page.next(records.iter().map(|record| record.id.0));
-    let migrations = progress::show_all(&app, &source, &records).await;
-    Ok(([(header::VARY, "accept")], Json(MigrationPage { migrations, next_cursor })).into_response())
+    let shown = MigrationPage::show(&app, &source, page, &records).await;
+    Ok(([(header::VARY, "accept")], Json(shown)).into_response())
 }
 
 /// Whether the client asks for CSV before it asks for JSON.
@@ -112,7 +122,7 @@ fn read(query: &mut Fields) -> Wanted {
         statuses: statuses.value().unwrap_or_default(),
         phase: phase.value(),
         sourcehost: None,
-        backend: query.text("backend").value(),
+        backend: query.text_of("backend", BACKEND_LIMIT).value(),
         created_from: query.time("createdFrom").value(),
         created_until: query.time("createdUntil").value(),
         stopped_from: query.time("stoppedFrom").value(),

@@ -83,6 +83,9 @@ const ROWS: &[Row] = &[
     // Sources
     ("Source", "name", "Name of the Source; compared without case.", "\"CustomerX\""),
     ("CreatedSource", "name", "Name of the Source.", "\"CustomerX\""),
+    ("ChangedSource", "name", "Name of the Source.", "\"CustomerX\""),
+    ("ChangedSource", "paused", "Nothing new of this Source starts.", "false"),
+    ("ChangedSource", "users", "How many users it has.", "1200"),
     (
         "",
         "apiKey",
@@ -122,8 +125,6 @@ const ROWS: &[Row] = &[
     ),
     ("", "reason", "Why.", "\"unreachable\""),
     ("Suspension", "until", "Until when.", TIME),
-    ("", "suspendedUntil", "Nothing starts before this time, after failures of the host.", TIME),
-    ("", "suspendedReason", "What failed.", "\"unreachable\""),
     ("", "connectionsInUse", "Places that are taken now.", "7"),
     ("", "queued", "Migrations that wait.", "112"),
     (

@@ -84,7 +84,7 @@ impl World<'_> {
 
     async fn compare_user(&mut self, user: usize) -> Checked {
         let Some(id) = self.users.get(&user) else { return Ok(()) };
-        let records = answered(self.scene.store.history(&self.scene.source, *id, ALL).await)?;
+        let records = answered(self.scene.store.history(&self.scene.source, *id, None, ALL).await)?;
         let expected = self.model.rows.values().filter(|row| row.user == user).count();
         check!(records.len() == expected, "user {user} has {} records, not {expected}", records.len());
         for record in records {

@@ -56,15 +56,29 @@ pub struct Shown {
     status_command: Option<Command>,
     paused: bool,
     #[serde(skip_serializing_if = "is_left_out")]
-    #[schema(format = DateTime)]
-    suspended_until: Option<String>,
-    #[serde(skip_serializing_if = "is_left_out")]
-    suspended_reason: Option<String>,
+    suspended: Option<Suspension>,
     connections_in_use: u64,
     queued: u64,
     /// In the answer to the request that has them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
+}
+
+/// Why and until when nothing starts from a source host.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Suspension {
+    #[serde(skip_serializing_if = "is_left_out")]
+    reason: Option<String>,
+    #[schema(format = DateTime)]
+    until: String,
+}
+
+impl Suspension {
+    /// That of a host, while it lasts.
+    fn of(view: &HostView) -> Option<Self> {
+        let until = view.host.suspended_until.filter(|_| view.suspended)?;
+        Some(Self { reason: view.host.suspended_reason.clone(), until: time(until) })
+    }
 }
 
 impl Shown {
@@ -79,8 +93,7 @@ impl Shown {
             migration_command2: definition.migration_command2.as_ref().map(Command::without_passwords),
             status_command: definition.status_command.as_ref().map(Command::without_passwords),
             paused: host.paused,
-            suspended_until: host.suspended_until.map(time),
-            suspended_reason: host.suspended_reason.clone(),
+            suspended: Suspension::of(view),
             connections_in_use: view.connections_in_use,
             queued: queued.iter().find(|(id, _)| *id == host.id).map_or(0, |(_, waiting)| *waiting),
             warnings: Vec::new(),

@@ -53,11 +53,12 @@ pub async fn create(
     let (name, key) = read(&mut fields);
     let name = fields.finish(|| name)?;
     let key = key.unwrap_or_else(crypto::generate_api_key);
-    let key = key.expose_secret();
-    let source = app.store.create_source(&name, crypto::hash_api_key(key)).await.map_err(super::conflict)?;
+    let hash = crypto::hash_api_key(key.expose_secret());
+    let source = app.store.create_source(&name, hash).await.map_err(super::conflict)?;
+    super::warn_of_short_key(&source.name, &key);
     let mut headers = location(&format!("/dmf/admin/api/v2/sources/{}", source.name));
     headers.insert(header::CACHE_CONTROL, super::NO_STORE);
-    let created = Created { name: source.name.to_string(), api_key: key.to_owned() };
+    let created = Created { name: source.name.to_string(), api_key: key.expose_secret().to_owned() };
     Ok((StatusCode::CREATED, headers, Json(created)))
 }
 

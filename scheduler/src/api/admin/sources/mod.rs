@@ -8,8 +8,11 @@ pub mod read;
 pub mod update;
 
 use axum::http::HeaderValue;
-use dmf_shared::store::{self, Source, SourceView};
-use secrecy::SecretString;
+use dmf_shared::{
+    domain::ids::SourceName,
+    store::{self, Source, SourceView},
+};
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -50,9 +53,6 @@ pub struct Shown {
     rate_limit: Option<u32>,
     #[serde(skip_serializing_if = "is_left_out")]
     deleting: Option<bool>,
-    /// In the answer to the request that made it, and never again.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    api_key: Option<String>,
 }
 
 impl From<SourceView> for Shown {
@@ -64,13 +64,21 @@ impl From<SourceView> for Shown {
             open_migrations: view.open_migrations,
             rate_limit: view.rate_limit,
             deleting: Some(true).filter(|_| view.deleting),
-            api_key: None,
         }
     }
 }
 
 /// Shortest and longest API key.
-const KEY_LENGTH: (usize, usize) = (16, 1024);
+const KEY_LENGTH: (usize, usize) = (8, 1024);
+/// A shorter key could be guessed by whoever has the time.
+const SOUND_KEY_LENGTH: usize = 16;
+
+/// Says in the log that a key which a client chose is a short one.
+fn warn_of_short_key(source: &SourceName, key: &SecretString) {
+    if key.expose_secret().len() < SOUND_KEY_LENGTH {
+        tracing::warn!(%source, "the API key of this Source has less than {SOUND_KEY_LENGTH} characters");
+    }
+}
 
 /// An API key that a client chooses; too weak a one is refused.
 fn chosen_key(fields: &mut Fields) -> Given<SecretString> {
