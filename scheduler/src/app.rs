@@ -10,7 +10,7 @@ use axum::{
 };
 use dmf_shared::{
     crypto::KeyRing,
-    ops::http::{Access, Admin, Management, TrustedProxies, management, peer},
+    ops::http::{AccessRules, Admin, Management, TrustedProxies, management, peer},
     queue::Queue,
     store::Store,
 };
@@ -22,10 +22,12 @@ use tower_http::{
 
 use crate::{
     api::{
-        access, auth, error, json,
+        access, auth,
+        crowding::{self, Room},
+        encoding, error, json,
         limits::RateLimits,
         pages::{self, Pages},
-        routes, trace, v1,
+        routes, trace, uri, v1,
         versioning::Versioning,
     },
     schema::Schema,
@@ -52,6 +54,8 @@ pub struct App {
     pub versioning: Arc<Versioning>,
     /// How much each may ask.
     pub limits: Arc<RateLimits>,
+    /// How many requests may be answered at a time.
+    pub room: Arc<Room>,
     /// Whose word on the client's address is taken.
     pub trusted_proxies: Arc<TrustedProxies>,
     /// Wakes the relay after a commit.
@@ -59,7 +63,7 @@ pub struct App {
     /// A worker that was silent for so long counts as dead: the time after which its leases are.
     pub silence: Duration,
     /// Who may see what by the configuration.
-    pub access: Arc<Access>,
+    pub access: Arc<AccessRules>,
     /// What the management endpoints tell of.
     pub management: Management,
     /// The pages that show the API.
@@ -77,6 +81,8 @@ pub fn router(app: App) -> Router {
         .layer(from_fn_with_state(app.clone(), access::check))
         .layer(DefaultBodyLimit::max(json::BODY_LIMIT))
         .layer(CatchPanicLayer::custom(trace::panicked))
+        .layer(from_fn_with_state(app.clone(), crowding::admit))
+        .layer(from_fn(uri::refuse_too_long))
         .layer(from_fn(trace::in_span))
         .layer(from_fn_with_state(app.trusted_proxies.clone(), peer::identify))
         .with_state(app.clone());
@@ -85,6 +91,8 @@ pub fn router(app: App) -> Router {
         .fallback_service(routes)
         .layer(from_fn_with_state(app, v1::adapt))
         .layer(from_fn(error::render))
+        .layer(encoding::compression())
+        .layer(from_fn(encoding::admit_plain))
         .layer(PropagateRequestIdLayer::new(request_id.clone()))
         .layer(SetRequestIdLayer::new(request_id, MakeRequestUuid))
         .layer(from_fn(trace::admit_id))

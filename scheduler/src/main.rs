@@ -5,7 +5,7 @@ use std::{io::Write as _, path::PathBuf, process::ExitCode, sync::Arc, time::Dur
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use dmf_scheduler::{
-    api::limits::RateLimits,
+    api::{crowding::Room, limits::RateLimits},
     app::{self, App},
     gen_certs::GenCerts,
     health, reaper, reconciler, relay, rotate,
@@ -132,6 +132,7 @@ async fn run(settings: &Settings, telemetry: Telemetry) -> anyhow::Result<ExitCo
         ignore_unknown_fields: settings.ignore_unknown_fields,
         versioning: Arc::new(settings.versioning.clone()),
         limits: Arc::new(RateLimits::new(settings.rate_limits)),
+        room: Arc::new(Room::new(settings.room)),
         trusted_proxies: Arc::new(settings.trusted_proxies.clone()),
         relay: wake.clone(),
         pages: Arc::new(settings.pages.clone()),

@@ -8,7 +8,7 @@ use dmf_shared::{
     crypto::KeyRing,
     ops::{
         HealthSettings,
-        http::{Access, Admin, ListenSettings, TrustedProxies, guesses},
+        http::{AccessRules, Admin, ListenSettings, TrustedProxies, guesses},
         telemetry::TelemetrySettings,
     },
     queue,
@@ -16,7 +16,7 @@ use dmf_shared::{
 
 use crate::{
     api::{
-        limits,
+        crowding, limits,
         pages::{Page, Pages},
         versioning::Versioning,
     },
@@ -61,6 +61,8 @@ pub struct Settings {
     pub pages: Pages,
     /// How much each may ask.
     pub rate_limits: limits::Settings,
+    /// How many requests may be answered at a time.
+    pub room: crowding::Settings,
     /// Whose word on the client's address is taken.
     pub trusted_proxies: TrustedProxies,
     /// MariaDB.
@@ -70,7 +72,7 @@ pub struct Settings {
     /// The key that seals users' passwords; none when not configured.
     pub keys: KeyRing,
     /// Who may see what.
-    pub access: Access,
+    pub access: AccessRules,
     /// Which health indicators there are.
     pub health: HealthSettings,
     /// What takes back the leases of lost workers.
@@ -103,11 +105,12 @@ impl Settings {
         let versioning = Versioning::read(&mut reader);
         let pages = pages(&mut reader);
         let rate_limits = rate_limits(&mut reader);
+        let room = crowding::Settings::read(&mut reader);
         let trusted_proxies = TrustedProxies::read(&mut reader);
         let database = DataSource::read(&mut reader, "datasources.default");
         let queue = queue::Options::read(&mut reader);
         let keys = KeyRing::read(&mut reader);
-        let access = Access::read(&mut reader);
+        let access = AccessRules::read(&mut reader);
         let health = HealthSettings::read(&mut reader, "api");
         let reaper = reaper_settings(&mut reader);
         let telemetry = TelemetrySettings::read(&mut reader);
@@ -128,6 +131,7 @@ impl Settings {
                 versioning,
                 pages,
                 rate_limits,
+                room,
                 trusted_proxies,
                 database,
                 queue,

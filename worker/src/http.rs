@@ -16,8 +16,8 @@ use dmf_shared::{
         HealthSettings, Telemetry,
         health::{Health, Report},
         http::{
-            Access, Admin, Caller, Guesses, Judgement, ListenSettings, Management, Peer, Problem, Readiness,
-            TrustedProxies, guesses, management, peer, problem,
+            AccessRules, Admin, Caller, Guesses, Judgement, ListenSettings, Management, Peer, Problem,
+            Readiness, TrustedProxies, guesses, management, peer, problem,
         },
     },
     queue::Queue,
@@ -34,7 +34,7 @@ pub struct HttpSettings {
     /// Where it listens; none: nowhere, which is what it does unless a port or TLS is configured.
     pub listen: Option<ListenSettings>,
     admin: Option<Admin>,
-    access: Access,
+    access: AccessRules,
     health: HealthSettings,
     trusted_proxies: TrustedProxies,
     wrong_per_minute: Option<NonZeroU32>,
@@ -55,7 +55,7 @@ impl HttpSettings {
             listen: is_asked_for.then_some(listen),
             // Without a port nobody can ask for the admin.
             admin: if is_asked_for { Admin::read(reader) } else { None },
-            access: Access::read(reader),
+            access: AccessRules::read(reader),
             health: HealthSettings::read(reader, "worker"),
             trusted_proxies: TrustedProxies::read(reader),
             wrong_per_minute: guesses::read_limit(reader),
@@ -146,7 +146,7 @@ fn indicators(settings: &HttpSettings, watched: &Watched<'_>) -> Health {
 /// What decides on requests.
 struct Gate {
     admin: Option<Admin>,
-    access: Access,
+    access: AccessRules,
     guesses: Guesses,
 }
 

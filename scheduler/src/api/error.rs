@@ -2,15 +2,17 @@
 //! reason phrase; everything that is wrong stands in `_embedded.errors`, at once.
 
 use axum::{
-    Json,
     extract::Request,
     http::{HeaderValue, Method, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use dmf_shared::{ops::http::Problem, store};
+use dmf_shared::{
+    ops::http::{Problem, problem},
+    store,
+};
 
-use super::{error_body::ErrorBody, limits::TooMany};
+use super::limits::TooMany;
 
 /// An answer that is an error.
 #[derive(Debug, Clone)]
@@ -74,6 +76,17 @@ impl ApiError {
         Self {
             retry_after_secs,
             ..Self::new(StatusCode::TOO_MANY_REQUESTS, "Too many requests, try again later")
+        }
+    }
+
+    /// 503 with `Retry-After`: as many requests are being answered as may be at a time.
+    pub fn crowded(retry_after_secs: u64) -> Self {
+        Self {
+            retry_after_secs: Some(retry_after_secs),
+            ..Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Too many requests are being answered, try again later",
+            )
         }
     }
 
@@ -156,15 +169,9 @@ pub async fn render(request: Request, next: Next) -> Response {
     let errors = match own.or(of_management) {
         Some(errors) => errors,
         None if status == StatusCode::METHOD_NOT_ALLOWED => {
-            let allowed = response.headers().get(header::ALLOW).and_then(|allow| allow.to_str().ok());
-            let allowed = allowed.unwrap_or_default();
-            vec![format!("Method [{method}] not allowed for URI [{path}]. Allowed methods: [{allowed}]")]
+            vec![problem::not_allowed(&method, &path, &response)]
         }
         None => return response,
     };
-    let body = ErrorBody::new(status, &path, &errors);
-    let (mut parts, _) = response.into_parts();
-    parts.headers.remove(header::CONTENT_LENGTH);
-    parts.headers.remove(header::CONTENT_TYPE);
-    (parts, Json(body)).into_response()
+    problem::with_errors(response, &path, &errors)
 }

@@ -11,7 +11,7 @@ use axum::{
     routing::get,
 };
 
-use super::{error::ApiError, openapi, routes};
+use super::{encoding::takes_gzip, error::ApiError, openapi, routes};
 use crate::app::App;
 
 /// What may be served here, as `micronaut.router.static-resources` names it.
@@ -174,15 +174,6 @@ fn script(asset: &Asset, headers: &HeaderMap) -> Response {
     response
 }
 
-fn takes_gzip(headers: &HeaderMap) -> bool {
-    let accepted = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
-    accepted.flat_map(|value| value.split(',')).any(|coding| {
-        let (name, weight) = coding.split_once(';').unwrap_or((coding, "q=1"));
-        let refused = ["q=0", "q=0.0", "q=0.00", "q=0.000"].contains(&weight.trim());
-        ["gzip", "*"].contains(&name.trim()) && !refused
-    })
-}
-
 fn answer(media: &'static str, body: Result<Bytes, ApiError>) -> Response {
     let mut response = match body {
         Ok(body) => body.into_response(),
@@ -194,18 +185,4 @@ fn answer(media: &'static str, body: Result<Bytes, ApiError>) -> Response {
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     response
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn encodings() {
-        let takes = |value: &str| {
-            takes_gzip(&HeaderMap::from_iter([(header::ACCEPT_ENCODING, value.parse().unwrap())]))
-        };
-        assert!(takes("gzip") && takes("br, gzip;q=0.5") && takes("*"));
-        assert!(!takes("br") && !takes("gzip;q=0") && !takes_gzip(&HeaderMap::new()));
-    }
 }

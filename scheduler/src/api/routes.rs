@@ -12,7 +12,7 @@ use dmf_shared::ops::http::management;
 
 use super::{
     admin::{self, backends, sourcehosts, sources, targets},
-    audit, auth, deadline, health, json, migrations,
+    audit, auth, crowding, deadline, health, json, migrations,
     openapi::{Body, Doc},
     ready, users,
 };
@@ -244,7 +244,9 @@ pub fn router(app: &App) -> Router<App> {
         let handler = handler.route_layer(from_fn(deadline::answer_in_time));
         let handler = match method {
             Method::GET => handler,
-            _ if matches!(doc.body, Some(Body::Lines(_))) => handler,
+            _ if matches!(doc.body, Some(Body::Lines(_))) => {
+                handler.route_layer(from_fn_with_state(app.clone(), crowding::admit_bulk))
+            }
             _ => handler.route_layer(from_fn(json::read_body)),
         };
         let handler = match access {

@@ -9,7 +9,7 @@ use axum::{
 };
 use dmf_lab::Lab;
 use dmf_scheduler::{
-    api::limits::RateLimits,
+    api::{crowding::Room, limits::RateLimits},
     app::{self, App},
     health,
     schema::Schema,
@@ -125,6 +125,7 @@ impl Api {
             ignore_unknown_fields: settings.ignore_unknown_fields,
             versioning: settings.versioning.into(),
             limits: RateLimits::new(settings.rate_limits).into(),
+            room: Room::new(settings.room).into(),
             trusted_proxies: settings.trusted_proxies.into(),
             relay: std::sync::Arc::default(),
             pages: settings.pages.into(),
@@ -288,7 +289,7 @@ pub(crate) fn with_json(builder: request::Builder, body: &Value) -> Request<Body
 #[track_caller]
 pub(crate) fn without_times(mut body: Value) -> Value {
     for (field, value) in body.as_object_mut().unwrap() {
-        let is_time = ["created", "modified", "started", "stopped", "lastHeartbeat", "notBefore"]
+        let is_time = ["created", "modified", "started", "stopped", "lastHeartbeat", "notBefore", "until"]
             .contains(&field.as_str());
         if is_time {
             let digits = value.as_str().unwrap().replace(|c: char| c.is_ascii_digit(), "0");

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::http::StatusCode;
-use serde_json::json;
+use dmf_shared::ops::http::problem;
 use utoipa::openapi::{
     ArrayBuilder, Content as MediaType, ContentBuilder, HeaderBuilder, ObjectBuilder, Ref, RefOr, Response,
     ResponseBuilder, Responses, ResponsesBuilder, Schema, Type,
@@ -16,14 +16,15 @@ use crate::api::{
 };
 
 /// The refusals that all routes share: status, component, when, an example of what is said.
-const ERRORS: [(u16, &str, &str, &str); 10] = [
+const ERRORS: [(u16, &str, &str, &str); 11] = [
     (400, "BadRequest", "The request is malformed, or a field is wrong.", "name: is required"),
     (401, "Unauthorized", "No credentials, or wrong ones.", "Valid credentials are required"),
-    (403, "Forbidden", "The address or the path is not allowed.", "Access is not allowed"),
+    (403, "Forbidden", "The address or the path is not allowed.", "Access is denied by the configuration"),
     (404, "NotFound", "There is no such thing.", "User not found"),
     (408, "Timeout", "The body did not come in time.", "The body did not come in time"),
     (409, "Conflict", "Something is in the way.", "sourceUid: migration 17 of this user is open"),
     (413, "TooLarge", "The body is too large.", "The body must not exceed 1 MiB"),
+    (414, "UriTooLong", "The URI is too long.", "The URI must not exceed 8 KiB"),
     (
         415,
         "UnsupportedMediaType",
@@ -36,7 +37,12 @@ const ERRORS: [(u16, &str, &str, &str); 10] = [
         "Too many requests, or too many wrong credentials.",
         "Too many requests, try again later",
     ),
-    (503, "Unavailable", "The database is away.", "The database is not available, try again later"),
+    (
+        503,
+        "Unavailable",
+        "The database is away, or as many requests are being answered as may be at a time.",
+        "The database is not available, try again later",
+    ),
 ];
 
 /// The schemas of errors.
@@ -105,7 +111,7 @@ pub(super) fn of(route: &Route, schemas: &Schemas) -> Responses {
 fn derived(route: &Route) -> Vec<u16> {
     let doc = &route.doc;
     // Rules of the configuration may close any route.
-    let mut statuses = vec![401, 403, 429, 503];
+    let mut statuses = vec![401, 403, 414, 429, 503];
     if route.access == Access::Everybody {
         // It may be switched off.
         statuses.push(404);
@@ -128,11 +134,9 @@ fn derived(route: &Route) -> Vec<u16> {
 fn refusal(status: u16, when: &str) -> ResponseBuilder {
     let said = ERRORS.iter().find(|(known, ..)| *known == status).map_or("", |(.., said)| said);
     let status = StatusCode::from_u16(status).unwrap_or_default();
-    let example = ErrorBody::new(status, "/dmf/api/v2/users", &[said.to_owned()]);
-    let content = ContentBuilder::new()
-        .schema(Some(Ref::from_schema_name("Error")))
-        .example(Some(json!(example)))
-        .build();
+    let example = problem::body(status, "/dmf/api/v2/users", &[said.to_owned()]);
+    let content =
+        ContentBuilder::new().schema(Some(Ref::from_schema_name("Error"))).example(Some(example)).build();
     ResponseBuilder::new().description(when).content("application/json", content)
 }
 

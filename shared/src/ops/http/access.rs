@@ -45,7 +45,7 @@ pub enum Judgement {
 
 /// All rules.
 #[derive(Debug, Clone)]
-pub struct Access {
+pub struct AccessRules {
     /// None: from anywhere.
     addresses: Option<Vec<Regex>>,
     /// Those with a method first.
@@ -57,7 +57,7 @@ pub struct Access {
     pub hides_unknown: bool,
 }
 
-impl Access {
+impl AccessRules {
     /// Reads `micronaut.security.*` and `endpoints.*`.
     pub fn read(reader: &mut Reader<'_>) -> Self {
         let prefix = ["micronaut.security", "micronaut.server.security"];

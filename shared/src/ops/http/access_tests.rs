@@ -1,11 +1,11 @@
 use super::*;
 use crate::config::{Environment, Sources};
 
-fn read(yaml: &str) -> Result<Access, String> {
+fn read(yaml: &str) -> Result<AccessRules, String> {
     let no_variables: [(&str, &str); 0] = [];
     let properties = Sources::default().load_text(yaml, Environment::from_variables(no_variables)).unwrap();
     let mut reader = Reader::new(&properties);
-    let access = Access::read(&mut reader);
+    let access = AccessRules::read(&mut reader);
     reader.finish().map(|_| access).map_err(|errors| errors.to_string())
 }
 

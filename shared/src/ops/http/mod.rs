@@ -15,7 +15,7 @@ pub mod problem;
 pub mod server;
 mod stream;
 
-pub use access::{Access, Judgement};
+pub use access::{AccessRules, Judgement};
 pub use admin::{Admin, single_header};
 pub use certificates::Certificates;
 pub use guesses::{Guesses, TooMany};

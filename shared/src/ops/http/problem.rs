@@ -4,7 +4,7 @@
 use axum::{
     Json,
     extract::Request,
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderValue, Method, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -71,8 +71,8 @@ impl IntoResponse for Problem {
     }
 }
 
-/// The body of an error.
-fn body(status: StatusCode, path: &str, errors: &[String]) -> Value {
+/// The body of every error of both processes.
+pub fn body(status: StatusCode, path: &str, errors: &[String]) -> Value {
     json!({
         "message": status.canonical_reason().unwrap_or("Error"),
         "_links": { "self": { "href": path, "templated": false } },
@@ -87,15 +87,24 @@ pub async fn render(request: Request, next: Next) -> Response {
     let status = response.status();
     let errors = match response.extensions_mut().remove::<Problem>() {
         Some(problem) => problem.errors,
-        None if status == StatusCode::METHOD_NOT_ALLOWED => {
-            let allowed = response.headers().get(header::ALLOW).and_then(|allow| allow.to_str().ok());
-            let allowed = allowed.unwrap_or_default();
-            vec![format!("Method [{method}] not allowed for URI [{path}]. Allowed methods: [{allowed}]")]
-        }
+        None if status == StatusCode::METHOD_NOT_ALLOWED => vec![not_allowed(&method, &path, &response)],
         None => return response,
     };
+    with_errors(response, &path, &errors)
+}
+
+/// What is wrong with a method that a router has answered with 405.
+pub fn not_allowed(method: &Method, path: &str, response: &Response) -> String {
+    let allowed = response.headers().get(header::ALLOW).and_then(|allow| allow.to_str().ok());
+    let allowed = allowed.unwrap_or_default();
+    format!("Method [{method}] not allowed for URI [{path}]. Allowed methods: [{allowed}]")
+}
+
+/// The answer with the body of an error instead of its own.
+pub fn with_errors(response: Response, path: &str, errors: &[String]) -> Response {
     let (mut parts, _) = response.into_parts();
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.headers.remove(header::CONTENT_TYPE);
-    (parts, Json(body(status, &path, &errors))).into_response()
+    let body = body(parts.status, path, errors);
+    (parts, Json(body)).into_response()
 }
