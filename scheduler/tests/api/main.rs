@@ -26,6 +26,7 @@ mod passwords;
 mod random;
 mod request_id;
 mod rotate;
+mod settings;
 mod socket;
 mod sourcehosts;
 mod submit;
