@@ -43,8 +43,8 @@ impl Versioning {
             let [first, second] = key(end);
             if reader.is_set(&first) { first } else { second }
         };
-        let (default, headers_on, header_names) =
-            (pick("default-version"), pick("header.enabled"), pick("header.names"));
+        let (default, enabled) = (pick("default-version"), pick("enabled"));
+        let (headers_on, header_names) = (pick("header.enabled"), pick("header.names"));
         let (parameters_on, parameter_names) = (pick("parameter.enabled"), pick("parameter.names"));
         let versions = [("v1", Version::One), ("1", Version::One), ("v2", Version::Two), ("2", Version::Two)];
         let mut versioning = Self::default();
@@ -66,6 +66,10 @@ impl Versioning {
         let parameters = reader.list(&parameter_names).unwrap_or_else(|| vec!["api-version".to_owned()]);
         if reader.bool(&parameters_on, false) {
             versioning.parameters = parameters.iter().map(|name| name.trim().to_owned()).collect();
+        }
+        if !reader.bool(&enabled, true) {
+            versioning.headers.clear();
+            versioning.parameters.clear();
         }
         versioning
     }
@@ -156,7 +160,9 @@ mod tests {
         assert_eq!(versioning.of(&headers("x-v", "1"), Some("v=2")).unwrap(), Version::One);
         assert_eq!(versioning.of(&HeaderMap::new(), Some("a=b&v=1")).unwrap(), Version::One);
         assert_eq!(versioning.strip("a=b&v=1&api-version&c=v"), "a=b&c=v");
-        let off = read("micronaut.server.router.versioning.header.enabled: false");
-        assert_eq!(off.of(&headers("x-api-version", "2"), None).unwrap(), Version::One);
+        for off in ["header.enabled", "enabled"] {
+            let off = read(&format!("micronaut.server.router.versioning.{off}: false"));
+            assert_eq!(off.of(&headers("x-api-version", "2"), None).unwrap(), Version::One);
+        }
     }
 }
