@@ -168,6 +168,42 @@ async fn a_bulk_whose_results_nobody_reads_is_given_up_and_its_place_is_free() {
 }
 
 #[tokio::test]
+async fn a_bulk_that_breaks_off_leaves_whole_batches_and_a_repeat_completes_it() {
+    let api = Api::start_with("dmf.http.max-bulk-requests: 1\n").await;
+    api.furnish().await;
+    let wire = Wire::start(&api, "").await;
+    // One batch has 500 lines.
+    let lines: Vec<_> = (0..600).map(|number| format!("{}\n", first(&format!("user{number}")))).collect();
+    let lines = lines.concat();
+    let head = format!(
+        "POST /dmf/api/v2/users/migrations/bulk HTTP/1.1\r\nHost: x\r\n{KEY_HEADER}: {KEY}\r\n\
+         Content-Type: application/x-ndjson\r\nContent-Length: {}\r\n\r\n{lines}",
+        lines.len() + 1000
+    );
+    let mut stream = wire.connect().await;
+    stream.write_all(head.as_bytes()).await.unwrap();
+    drop(stream);
+    let client = Client::new();
+    let submit = || {
+        let bulk = client.post(format!("{}/dmf/api/v2/users/migrations/bulk", wire.base));
+        bulk.header(KEY_HEADER, KEY).header("content-type", "application/x-ndjson")
+    };
+    // Its place is free once it has ended.
+    poll_until("the bulk that broke off goes on", PATIENCE, async || {
+        let status = submit().send().await.map_err(|error| error.to_string())?.status();
+        if status == 200 { Ok(()) } else { Err(status.to_string()) }
+    })
+    .await
+    .unwrap();
+    let users = api.customer("GET", "/users?limit=1000", Value::Null).await.expect(200);
+    let left = users["users"].as_array().unwrap().len();
+    assert!([0, 500, 600].contains(&left), "{left}");
+    let repeated = submit().body(lines).send().await.unwrap().text().await.unwrap();
+    let count = |status: &str| repeated.lines().filter(|line| line.contains(status)).count();
+    assert_eq!((count("EXISTS"), count("CREATED")), (left, 600 - left));
+}
+
+#[tokio::test]
 async fn a_body_that_comes_byte_by_byte_is_given_up() {
     let api = Api::start().await;
     let wire = Wire::start(&api, "").await;
