@@ -84,8 +84,6 @@ pub struct DatabaseUrl {
     pub socket: Option<PathBuf>,
     /// Longest wait for a new connection; none is the pool's.
     pub connect_timeout: Option<Duration>,
-    /// Longest wait for an answer; none is no limit.
-    pub socket_timeout: Option<Duration>,
     /// Parameters that have no effect.
     pub warnings: Vec<String>,
 }
@@ -117,7 +115,6 @@ impl DatabaseUrl {
             server_certificate: None,
             socket: None,
             connect_timeout: None,
-            socket_timeout: None,
             warnings: Vec::new(),
         };
         if let Some(credentials) = credentials {
@@ -154,7 +151,13 @@ impl DatabaseUrl {
                 "serversslcert" => self.server_certificate = Some(file(&value)),
                 "localsocket" => self.socket = Some(file(&value)),
                 "connecttimeout" => self.connect_timeout = timeout("connectTimeout", &value)?,
-                "sockettimeout" => self.socket_timeout = timeout("socketTimeout", &value)?,
+                "sockettimeout" => {
+                    if timeout("socketTimeout", &value)?.is_some() {
+                        let warning =
+                            "the URL's parameter socketTimeout has no effect: each call has a limit";
+                        self.warnings.push(warning.to_owned());
+                    }
+                }
                 _ => self.warnings.push(format!("the URL's parameter {name} has no effect")),
             }
         }

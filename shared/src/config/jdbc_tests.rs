@@ -51,8 +51,9 @@ fn timeouts_and_what_has_no_effect() {
     let url =
         DatabaseUrl::parse("mysql://h/m?connectTimeout=2500&socketTimeout=0&serverTimezone=UTC").unwrap();
     assert_eq!(url.connect_timeout, Some(Duration::from_millis(2500)));
-    assert_eq!(url.socket_timeout, None);
     assert_eq!(url.warnings, ["the URL's parameter serverTimezone has no effect"]);
+    let url = DatabaseUrl::parse("mysql://h/m?socketTimeout=5000").unwrap();
+    assert_eq!(url.warnings, ["the URL's parameter socketTimeout has no effect: each call has a limit"]);
 }
 
 #[test]
