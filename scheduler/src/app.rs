@@ -22,7 +22,7 @@ use tower_http::{
 
 use crate::{
     api::{
-        access, auth,
+        access, audit, auth,
         crowding::{self, Room},
         encoding, error, json,
         limits::RateLimits,
@@ -74,7 +74,7 @@ pub struct App {
 pub fn router(app: App) -> Router {
     let request_id = HeaderName::from_static("x-request-id");
     let routes = routes::router(&app)
-        .merge(management::router())
+        .merge(management::router().route_layer(from_fn_with_state(app.clone(), audit::note_level)))
         .merge(pages::router(&app.pages, &app.api_key_header))
         .fallback(auth::unknown_url)
         .layer(Extension(app.management.clone()))

@@ -1,15 +1,23 @@
 //! Notes every change by API in the audit log: who, what, when, from where.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use axum::{
+    body::{Body, to_bytes},
     extract::{FromRequestParts, Request, State},
-    http::request::Parts,
+    http::{Method, request::Parts},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use dmf_shared::{ops::http::Peer, store::Intent};
+use dmf_shared::{
+    ops::http::{Caller, Peer},
+    store::Intent,
+};
 use serde_json::{Map, Value, json};
+use tokio::time::timeout;
 
 use super::{
     auth::Customer,
@@ -40,15 +48,16 @@ const SHOWN: [&str; 12] = [
     "container",
     "configuredLevel",
 ];
+/// Largest body of a change of a log level, in bytes, and how long that and each call of the database may take.
+const LEVEL_LIMIT: usize = 4096;
+const LEVEL_DEADLINE: Duration = Duration::from_secs(3);
 /// Most fields that are noted of one request.
 const FIELDS: usize = 50;
 
 impl Note {
     /// Notes the fields of a body.
     pub fn give(&self, object: &Map<String, Value>) {
-        let shown = object.iter().take(FIELDS).map(|(name, value)| (name.clone(), shown(name, value)));
-        let shown: Map<_, _> = shown.collect();
-        *self.fields.lock().unwrap_or_else(PoisonError::into_inner) = Some(Value::Object(shown));
+        *self.fields.lock().unwrap_or_else(PoisonError::into_inner) = Some(all_shown(object));
     }
 
     /// Notes what came of a request whose answer is a stream, once that is over.
@@ -61,6 +70,10 @@ impl Note {
     fn given(&self) -> Option<Value> {
         self.fields.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
+}
+
+fn all_shown(object: &Map<String, Value>) -> Value {
+    object.iter().take(FIELDS).map(|(name, value)| (name.clone(), shown(name, value))).collect()
 }
 
 fn shown(name: &str, value: &Value) -> Value {
@@ -107,6 +120,37 @@ pub async fn note(State(app): State<App>, mut request: Request, next: Next) -> R
         );
     }
     Ok(response.into_response())
+}
+
+/// Middleware before the management endpoints: notes a change of a log level by the admin. The level is changed
+/// also while the database is away, when that is needed most; then only the log tells of it.
+pub async fn note_level(State(app): State<App>, request: Request, next: Next) -> Result<Response> {
+    let is_admin = request.extensions().get::<Caller>() == Some(&Caller::Admin);
+    if !is_admin || request.method() != Method::POST {
+        return Ok(next.run(request).await);
+    }
+    let intent = intent(&app, &request);
+    let (parts, body) = request.into_parts();
+    let body = timeout(LEVEL_DEADLINE, to_bytes(body, LEVEL_LIMIT)).await.ok().and_then(Result::ok);
+    let body = body.ok_or_else(|| ApiError::bad_request("the body can't be read, or is too long"))?;
+    let given = serde_json::from_slice::<Map<String, Value>>(&body).ok();
+    let begun = timeout(LEVEL_DEADLINE, app.store.begin_audit(&intent)).await.ok().and_then(Result::ok);
+    let response = next.run(Request::from_parts(parts, Body::from(body))).await;
+    let status = response.status();
+    let ended = async {
+        let Some(id) = begun else { return false };
+        let ended = if status.is_client_error() {
+            app.store.drop_audit(id).await
+        } else {
+            let fields = given.as_ref().map(all_shown);
+            app.store.end_audit(id, status.as_u16(), fields.as_ref()).await
+        };
+        ended.is_ok()
+    };
+    if !timeout(LEVEL_DEADLINE, ended).await.unwrap_or(false) {
+        tracing::warn!(path = intent.path, "the audit log lacks this change: the database did not answer");
+    }
+    Ok(response)
 }
 
 fn intent(app: &App, request: &Request) -> Intent {

@@ -57,6 +57,24 @@ async fn what_is_no_level_is_refused_and_only_the_admin_sets_one() {
 }
 
 #[tokio::test]
+async fn a_change_of_a_level_is_noted_and_made_also_while_the_database_is_away() {
+    let api = Api::start().await;
+    let debug = json!({ "configuredLevel": "DEBUG" });
+    call(&api, "POST", "/loggers/dmf", json!({ "configuredLevel": "LOUD" })).await.errors(400);
+    call(&api, "POST", "/loggers/dmf", json!({ "configuredLevel": " ".repeat(5000) })).await.errors(400);
+    assert_eq!(call(&api, "POST", "/loggers/dmf", debug.clone()).await.status, 200);
+    let audit = api.admin("GET", "/audit", Value::Null).await.expect(200);
+    let entries = audit["entries"].as_array().unwrap();
+    assert_eq!(entries.len(), 1, "{audit}");
+    let noted = ["actor", "method", "path", "fields", "status"].map(|field| entries[0][field].clone());
+    assert_eq!(noted, [json!("admin:admin"), json!("POST"), json!("/loggers/dmf"), debug, json!(200)]);
+    api.lab.mariadb().kill().await.unwrap();
+    let unset = call(&api, "POST", "/loggers/dmf", json!({ "configuredLevel": null })).await;
+    assert_eq!(unset.status, 200);
+    assert_eq!(logger(&api, "dmf").await["effectiveLevel"], "INFO");
+}
+
+#[tokio::test]
 async fn it_is_alive_at_once_and_ready_when_it_has_started() {
     let api = Api::start_with("micronaut.application.name: my-dmf\n").await;
     let status = async |path: &str| api.send(with_json(request("GET", path), &Value::Null)).await;
