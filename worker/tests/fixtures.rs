@@ -6,7 +6,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
-#[path = "fixtures/table.rs"]
+#[path = "fixtures/table/mod.rs"]
 mod table;
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
