@@ -4,11 +4,21 @@
 //! turns a failed login into an abort, a status count of the wrong mailbox ends with 0.
 
 use dmf_shared::domain::outcome::{Outcome, Policy};
+use nix::sys::signal::Signal;
 
 use super::{evidence::Evidence, signs::Sign};
 use crate::process::Exit;
 
-const SIGABRT: i32 = 6;
+/// Signals by which a program ends itself: an abort, and what a fault in it comes to. Nobody sends them.
+const OF_A_CRASH: [Signal; 7] = [
+    Signal::SIGILL,
+    Signal::SIGTRAP,
+    Signal::SIGABRT,
+    Signal::SIGBUS,
+    Signal::SIGFPE,
+    Signal::SIGSEGV,
+    Signal::SIGSYS,
+];
 
 /// How the program ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +99,9 @@ pub struct Class {
 /// Classifies a run.
 pub fn classify(end: RunEnd, evidence: &Evidence, kind: RunKind, success_code: i32) -> Class {
     match end {
-        RunEnd::Signal(SIGABRT) if evidence.is_explained() => of_failure(75, evidence),
+        RunEnd::Signal(signal) if evidence.is_explained() && is_crash(signal) => of_failure(75, evidence),
+        // Whoever killed it: another run would destroy more.
+        RunEnd::Signal(_) if evidence.sign(Sign::Diverged).is_some() => of_failure(75, evidence),
         RunEnd::Signal(signal) => {
             let said = evidence.last_error().map(|said| format!("; last: {said}")).unwrap_or_default();
             class(Outcome::Killed, format!("ended by signal {signal}{said}"))
@@ -97,6 +109,10 @@ pub fn classify(end: RunEnd, evidence: &Evidence, kind: RunKind, success_code: i
         RunEnd::Code(code) if code == success_code || code == 0 => of_success(evidence, kind),
         RunEnd::Code(code) => of_failure(code, evidence),
     }
+}
+
+fn is_crash(signal: i32) -> bool {
+    OF_A_CRASH.iter().any(|crash| *crash as i32 == signal)
 }
 
 /// An end that calls itself a success.
@@ -271,8 +287,31 @@ mod tests {
                 "{said}"
             );
         }
-        let killed = "dsync(a): Error: write(/m/x) failed: No space left on device\n";
-        assert_eq!(outcome(RunEnd::of_code(137), RunKind::Sync, killed), Outcome::Killed);
+    }
+
+    /// Which signal it was decides less than what was said: a crash after an explanation is that failure. Who is
+    /// killed from outside proves nothing by what it said before, but that a mailbox has diverged.
+    #[test]
+    fn a_crash_is_what_was_said_before_it_and_a_kill_is_a_kill() {
+        let config = "doveadm(a): Fatal: Error reading configuration: Invalid setting x\n";
+        let refused = "dsync(a): Error: imapc(h:1): Authentication failed: [AUTHENTICATIONFAILED] x\n";
+        let diverged = "dsync(a): Error: Couldn't delete mailbox INBOX: INBOX can't be deleted.\n";
+        let full = "dsync(a): Error: write(/m/x) failed: No space left on device\n";
+        for (signal, said, expected) in [
+            (11, config, Outcome::Configuration),
+            (7, refused, Outcome::Authentication),
+            (8, full, Outcome::Backend),
+            (11, "dsync(a): Error: something else\n", Outcome::Killed),
+            (11, "", Outcome::Killed),
+            (9, config, Outcome::Killed),
+            (15, refused, Outcome::Killed),
+            (9, full, Outcome::Killed),
+            (9, diverged, Outcome::Diverged),
+            (11, diverged, Outcome::Diverged),
+        ] {
+            assert_eq!(outcome(RunEnd::Signal(signal), RunKind::Sync, said), expected, "{signal}: {said}");
+            assert_eq!(outcome(RunEnd::of_code(128 + signal), RunKind::Sync, said), expected);
+        }
     }
 
     #[test]
