@@ -1,6 +1,7 @@
 //! Counting a mailbox. A count that fails is recorded and fails nothing.
 
 use dmf_shared::domain::{clock, outcome::Outcome};
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{
@@ -24,6 +25,11 @@ impl Counted {
         self.0.iter().filter_map(|mailbox| mailbox.messages).fold(0, u64::saturating_add)
     }
 
+    /// All of them in three numbers, for the record.
+    fn totals(&self) -> Value {
+        json!({ "mailboxes": self.0.len(), "messages": self.messages(), "vsize": self.vsize() })
+    }
+
     /// Bytes over all mailboxes, with line ends counted as two.
     pub(super) fn vsize(&self) -> u64 {
         self.0.iter().filter_map(|mailbox| mailbox.vsize).fold(0, u64::saturating_add)
@@ -35,8 +41,8 @@ impl Counted {
 pub(super) enum CountEnd {
     /// With numbers.
     Counted(Counted),
-    /// Without, and the class of the failure where there is one.
-    Failed(Option<Outcome>),
+    /// With another class than success, where there is one; what was counted by then is not all there is.
+    Failed(Option<Outcome>, Counted),
 }
 
 impl CountEnd {
@@ -44,7 +50,7 @@ impl CountEnd {
     pub(super) fn counted(self) -> Option<Counted> {
         match self {
             Self::Counted(counted) => Some(counted),
-            Self::Failed(_) => None,
+            Self::Failed(..) => None,
         }
     }
 }
@@ -81,10 +87,12 @@ impl Runner {
             let ours = format!("The count failed{end}. Reason: {why}");
             block.set_errors(Some(ours), &ran.stderr, &gathered.secrets);
         }
+        let counted = Counted(ran.judgement.map(|judgement| judgement.mailboxes).unwrap_or_default());
+        if !success && !counted.0.is_empty() {
+            // Good rows come even when a mailbox can't be counted.
+            block.set("counted", counted.totals());
+        }
         gathered.details.push(step, block);
-        Ok(match ran.judgement.filter(|_| success) {
-            Some(judgement) => CountEnd::Counted(Counted(judgement.mailboxes)),
-            None => CountEnd::Failed(outcome),
-        })
+        Ok(if success { CountEnd::Counted(counted) } else { CountEnd::Failed(outcome, counted) })
     }
 }

@@ -36,10 +36,13 @@ impl Runner {
         }
         let found = match before {
             CountEnd::Counted(counted) => Counted::messages(&counted),
-            // The sync can't open this mailbox either, and says so better.
-            CountEnd::Failed(Some(Outcome::TargetUser | Outcome::Configuration)) => return Ok(Synced::Yes),
-            CountEnd::Failed(_) if held.claimed.forced => return Ok(Synced::Yes),
-            CountEnd::Failed(outcome) => return self.count_again_later(held, outcome, gathered),
+            // The sync can't open this mailbox either, and says so better; unless it was opened, and one of its
+            // folders can't be counted. What was counted is the least that is there.
+            CountEnd::Failed(Some(Outcome::TargetUser | Outcome::Configuration), counted) => {
+                Counted::messages(&counted)
+            }
+            CountEnd::Failed(..) if held.claimed.forced => return Ok(Synced::Yes),
+            CountEnd::Failed(outcome, _) => return self.count_again_later(held, outcome, gathered),
         };
         if found == 0 {
             return Ok(Synced::Yes);

@@ -176,3 +176,23 @@ async fn a_target_that_can_not_be_counted_is_not_overwritten() -> Result<()> {
     })
     .await
 }
+
+/// A folder that doveadm can't count lets the others be counted: their mail is not overwritten either.
+#[tokio::test]
+async fn mail_beside_a_folder_that_can_not_be_counted_stays() -> Result<()> {
+    on_scene(Fleet::builder(), Storage::Maildir, async |scene| {
+        let target = scene.fleet.lab().target();
+        target.deliver(USER, "INBOX", NEW_MAIL).await?;
+        target.make_maildir(USER, "~tilde")?;
+        let record = scene.submit_to("FAILURE").await?;
+        let count = block(&record, "count local mailbox pre sync")?;
+        ensure!(count["success"] == false && count["outcome"] == "configuration", "{count:#}");
+        ensure!(count["counted"]["messages"] == 1, "{count:#}");
+        expect_guarded(&record, "target-not-empty", "holds 1 mails, but this framework left 0")?;
+        let kept =
+            target.doveadm(&["-f", "tab", "mailbox", "status", "-u", USER, "messages", "INBOX"]).await?;
+        ensure!(String::from_utf8_lossy(&kept.stdout).ends_with("INBOX\t1\n"), "{kept:?}");
+        Ok(())
+    })
+    .await
+}

@@ -4,7 +4,7 @@ use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 use crate::account::Account;
 use crate::dovecot::messages::{self, Message};
@@ -55,6 +55,19 @@ impl Doveadm {
 
     /// The same with a standard input.
     pub(super) async fn run_on(&self, input: Stdio, args: &[&str]) -> Result<Output> {
+        let child = self.start(input, args)?;
+        match tokio::time::timeout(DEADLINE, child.wait_with_output()).await {
+            Ok(output) => output.doing(|| format!("run {}", self.program.display())),
+            Err(_) => Err(Error::Deadline {
+                what: format!("`{}` did not end", describe(args)),
+                secs: DEADLINE.as_secs(),
+                seen: String::new(),
+            }),
+        }
+    }
+
+    /// Starts doveadm, whose output whoever waits for it gets.
+    pub(super) fn start(&self, input: Stdio, args: &[&str]) -> Result<Child> {
         let mut command = Command::new(&self.program);
         command
             .arg("-c")
@@ -64,18 +77,13 @@ impl Doveadm {
             .env("PATH", SYSTEM_PATH)
             .current_dir("/")
             .stdin(input)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .kill_on_drop(true);
         if let Some((uid, gid)) = self.ids {
             command.uid(uid).gid(gid);
         }
-        match tokio::time::timeout(DEADLINE, command.output()).await {
-            Ok(output) => output.doing(|| format!("run {}", self.program.display())),
-            Err(_) => Err(Error::Deadline {
-                what: format!("`{}` did not end", describe(args)),
-                secs: DEADLINE.as_secs(),
-                seen: String::new(),
-            }),
-        }
+        command.spawn().doing(|| format!("run {}", self.program.display()))
     }
 
     /// Counts all mailboxes of a user, as the framework itself does.

@@ -1,17 +1,19 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Output, Stdio};
 use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::Serialize;
+use tokio::process::Child;
 
 use crate::account::Account;
 use crate::dovecot::doveadm::{Count, Doveadm};
 use crate::dovecot::{Message, check_version, conf};
 use crate::error::{Doing as _, Error, Result};
 use crate::home::Home;
+use crate::mail::Maildir;
 use crate::probe::Probe;
 use crate::programs;
 use crate::server::{Recipe, Server};
@@ -125,6 +127,11 @@ impl TargetDovecot {
         self.doveadm.run(args).await
     }
 
+    /// Starts `doveadm -c CONF ARGS` as the mail user with this standard input; it is killed when dropped.
+    pub fn start_doveadm(&self, input: Stdio, args: &[&str]) -> Result<Child> {
+        self.doveadm.start(input, args)
+    }
+
     /// Delivers a message to a mailbox that exists, as mail that arrives there.
     pub async fn deliver(&self, user: &str, mailbox: &str, message: &str) -> Result<()> {
         super::check_name(user)?;
@@ -139,6 +146,13 @@ impl TargetDovecot {
         }
         let stderr = crate::server::tail(&output.stderr);
         Err(Error::Command { command: args.join(" "), status: output.status, stderr })
+    }
+
+    /// Makes an empty mailbox in a user's maildir by hand, whatever doveadm thinks of its name.
+    pub fn make_maildir(&self, user: &str, mailbox: &str) -> Result<()> {
+        super::check_name(user)?;
+        let home = self.home_of(user).ok_or_else(|| Error::Name(user.into()))?;
+        Maildir::new(home.join("Maildir"), &self.account).create(&[mailbox])
     }
 
     /// Removes all mail of a user, as if they had never been migrated.

@@ -25,7 +25,7 @@ impl<'a> Maildir<'a> {
     }
 
     /// Makes INBOX and these mailboxes, where they do not exist, and subscribes to them.
-    pub(super) fn create(&self, names: &[&str]) -> Result<()> {
+    pub(crate) fn create(&self, names: &[&str]) -> Result<()> {
         self.create_one(&self.root)?;
         for name in names {
             let dir = self.dir(name)?;
