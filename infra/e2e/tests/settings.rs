@@ -127,3 +127,58 @@ fn a_file_that_is_not_there_is_named() -> Result<()> {
     }
     Ok(())
 }
+
+/// What a command or a hook names has to be there before anybody is locked out by it.
+#[test]
+fn a_property_that_the_configuration_does_not_have_ends_a_worker() -> Result<()> {
+    let settings = "
+datasources.default: { url: 'jdbc:mariadb://127.0.0.1:1/x', username: x, password: x }
+dmf.doveadm.source:
+  default:
+    imapc.host: h
+    command:
+      inject: { region: north, api-token: s3cret }
+      status: { name: doveadm, options: { name: imapc_host, value: '%{conf:imapc_hots}' },
+        sub-command: { name: mailbox, sub-command: { name: status,
+          options: { name: -u, value: '%{mdb:uid}' }, arguments: [messages, '*'] } } }
+  Special.command.inject.street: high
+dmf.worker.hooks:
+  pre-sync.pre: { name: lock, arguments: ['%{conf:region}', 'x-%{conf:regoin}'] }
+  cutover.failure: { name: unlock, options: { name: --street, value: '%{conf:street}' } }
+  source:
+    Special.cutover.post: { name: flip, flags: ['%{conf:region}', '%{conf:street}', '%{conf:town}'] }
+    Other.pre-sync.post: { name: tell, arguments: '%{conf:api-token}' }
+";
+    let output = run(&Binaries::for_test()?.worker(), settings)?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(WRONG_SETTINGS), "{said}");
+    let there = "there are: imapc_host imapc_master_password imapc_master_user imapc_prefix imapc_port api-token region";
+    for (key, fault) in [
+        (
+            "dmf.doveadm.source.default.command.status",
+            format!("options[0].value: unknown property %{{conf:imapc_hots}}; {there}"),
+        ),
+        (
+            "dmf.worker.hooks.pre-sync.pre",
+            format!("arguments[1]: unknown property %{{conf:regoin}}; {there}"),
+        ),
+        (
+            "dmf.worker.hooks.cutover.failure",
+            format!("options[0].value: unknown property %{{conf:street}}; {there}"),
+        ),
+        (
+            "dmf.worker.hooks.source.Special.cutover.post",
+            format!("flags[2]: unknown property %{{conf:town}}; {there} street"),
+        ),
+        (
+            "dmf.worker.hooks.source.Other.pre-sync.post",
+            "arguments[0]: %{conf:api-token} counts as a password by its name".to_owned(),
+        ),
+    ] {
+        let line = said.lines().find(|line| line.starts_with(key));
+        assert!(line.is_some_and(|line| line.contains(&fault)), "{key}: {fault} is not in:\n{said}");
+    }
+    assert_eq!(said.lines().filter(|line| line.starts_with("dmf.")).count(), 5, "{said}");
+    assert!(!said.contains("s3cret"), "{said}");
+    Ok(())
+}

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, path::PathBuf};
 use dmf_shared::{
     config::{Environment, Errors, Reader},
     crypto::KeyRing,
-    domain::inject::{CommandTemplate, Properties},
+    domain::{
+        command::Command,
+        inject::{CommandTemplate, Properties},
+    },
 };
 
 use super::{
@@ -14,7 +17,7 @@ use super::{
 };
 
 /// Stands for every Source.
-const DEFAULT: &str = "default";
+pub(super) const DEFAULT: &str = "default";
 
 /// Everything that rendering a command needs.
 #[derive(Debug)]
@@ -58,20 +61,32 @@ impl CommandSettings {
     /// Rejects commands that name a `%{conf:…}` which their Source does not have.
     fn check_properties(&self, reader: &mut Reader<'_>) {
         for (name, own) in &self.sources {
-            let source = self.source(name);
-            let properties =
-                Properties { conf: source.conf(), inject: source.inject.clone(), ..Properties::default() };
             let commands =
                 [("migration1", &own.migration1), ("migration2", &own.migration2), ("status", &own.status)];
             for (field, command) in commands {
-                // What is wrong with the command itself was said when it was read.
-                let compiled = command.as_ref().and_then(|command| CommandTemplate::compile(command).ok());
-                for fault in compiled.iter().flat_map(|compiled| compiled.template.unknown_conf(&properties))
-                {
-                    let key = format!("dmf.doveadm.source.{name}.command.{field}");
-                    reader.reject(&key, &fault.to_string());
-                }
+                let key = format!("dmf.doveadm.source.{name}.command.{field}");
+                self.check_conf(reader, &key, name, command.as_ref());
             }
+        }
+    }
+
+    /// Rejects the command at `key` when it names a `%{conf:…}` which the Source does not have.
+    pub(super) fn check_conf(
+        &self,
+        reader: &mut Reader<'_>,
+        key: &str,
+        source: &str,
+        command: Option<&Command>,
+    ) {
+        // What is wrong with the command itself was said when it was read.
+        let Some(compiled) = command.and_then(|command| CommandTemplate::compile(command).ok()) else {
+            return;
+        };
+        let source = self.source(source);
+        let properties =
+            Properties { conf: source.conf(), inject: source.inject.clone(), ..Properties::default() };
+        for fault in compiled.template.unknown_conf(&properties) {
+            reader.reject(key, &fault.to_string());
         }
     }
 }

@@ -7,7 +7,7 @@ use dmf_shared::{
     domain::{command::Command, migration::Phase},
 };
 
-use super::{DAY, command};
+use super::{CommandSettings, DAY, command, command::DEFAULT};
 
 /// `dmf.worker.hooks`
 #[derive(Debug, Clone, Default)]
@@ -37,27 +37,51 @@ impl HookSettings {
         }
     }
 
-    /// Reads them.
-    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
-        let nothing = Hooks::default();
-        let general = Hooks::read(reader, "dmf.worker.hooks", &nothing);
+    /// Reads them. What a hook for all Sources names has to be there for every one of them.
+    pub(super) fn read(reader: &mut Reader<'_>, commands: &CommandSettings) -> Self {
+        let mut reader = HookReader { reader, commands, source: DEFAULT.to_owned() };
+        let general = reader.hooks("dmf.worker.hooks", &Hooks::default());
         let mut by_source = BTreeMap::new();
-        for source in reader.names("dmf.worker.hooks.source") {
+        for source in reader.reader.names("dmf.worker.hooks.source") {
             let key = format!("dmf.worker.hooks.source.{source}");
-            by_source.insert(source, Hooks::read(reader, &key, &general));
+            reader.source.clone_from(&source);
+            by_source.insert(source, reader.hooks(&key, &general));
         }
         let allowed = Duration::from_secs(1)..=DAY;
-        let timeout = reader.duration("dmf.worker.hooks.timeout", Duration::from_mins(5), allowed);
+        let timeout = reader.reader.duration("dmf.worker.hooks.timeout", Duration::from_mins(5), allowed);
         Self { general, by_source, timeout }
     }
 }
 
-impl Hooks {
-    fn read(reader: &mut Reader<'_>, key: &str, otherwise: &Self) -> Self {
-        Self {
-            pre_sync: PhaseHooks::read(reader, &format!("{key}.pre-sync"), &otherwise.pre_sync),
-            cutover: PhaseHooks::read(reader, &format!("{key}.cutover"), &otherwise.cutover),
+/// Reads the hooks of one Source, or of all.
+struct HookReader<'r, 'p> {
+    reader: &'r mut Reader<'p>,
+    commands: &'r CommandSettings,
+    source: String,
+}
+
+impl HookReader<'_, '_> {
+    fn hooks(&mut self, key: &str, otherwise: &Hooks) -> Hooks {
+        Hooks {
+            pre_sync: self.phase(&format!("{key}.pre-sync"), &otherwise.pre_sync),
+            cutover: self.phase(&format!("{key}.cutover"), &otherwise.cutover),
         }
+    }
+
+    fn phase(&mut self, key: &str, otherwise: &PhaseHooks) -> PhaseHooks {
+        let password = format!("{key}.source-password");
+        PhaseHooks {
+            pre: self.hook(&format!("{key}.pre"), otherwise.pre.as_ref()),
+            post: self.hook(&format!("{key}.post"), otherwise.post.as_ref()),
+            failure: self.hook(&format!("{key}.failure"), otherwise.failure.as_ref()),
+            source_password: self.reader.bool(&password, otherwise.source_password),
+        }
+    }
+
+    fn hook(&mut self, key: &str, otherwise: Option<&Command>) -> Option<Command> {
+        let own = command(self.reader, key);
+        self.commands.check_conf(self.reader, key, &self.source, own.as_ref());
+        own.or_else(|| otherwise.cloned())
     }
 }
 
@@ -72,18 +96,4 @@ pub struct PhaseHooks {
     pub failure: Option<Command>,
     /// Whether they get the user's password as `DMF_SOURCE_PASSWORD`.
     pub source_password: bool,
-}
-
-impl PhaseHooks {
-    fn read(reader: &mut Reader<'_>, key: &str, otherwise: &Self) -> Self {
-        let mut read = |name: &str, otherwise: &Option<Command>| {
-            command(reader, &format!("{key}.{name}")).or_else(|| otherwise.clone())
-        };
-        Self {
-            pre: read("pre", &otherwise.pre),
-            post: read("post", &otherwise.post),
-            failure: read("failure", &otherwise.failure),
-            source_password: reader.bool(&format!("{key}.source-password"), otherwise.source_password),
-        }
-    }
 }

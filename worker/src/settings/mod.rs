@@ -115,6 +115,7 @@ impl Settings {
         let reader = &mut reader;
         let threads = reader.number("dmf.worker.threads.max", 10, 1..=10_000);
         let database = DataSource::read(reader, "datasources.default");
+        let command = commands(reader);
         let settings = Self {
             target: target(reader),
             name: name(reader),
@@ -136,11 +137,11 @@ impl Settings {
             rhythm: rhythm(reader),
             sync: SyncSettings::read(reader),
             count: CountSettings::read(reader),
-            hooks: HookSettings::read(reader),
+            hooks: HookSettings::read(reader, &command),
             policies: PolicySettings::read(reader),
             suspend: SuspendSettings::read(reader),
             command_log: CommandLogSettings::read(reader),
-            command: commands(reader),
+            command,
             queue: queue::Options::read(reader),
             http: Arc::new(HttpSettings::read(reader)),
             telemetry: TelemetrySettings::read(reader),
@@ -207,6 +208,8 @@ fn commands(reader: &mut Reader<'_>) -> CommandSettings {
 
 fn rhythm(reader: &mut Reader<'_>) -> Rhythm {
     let times = LeaseTimes::read(reader);
+    // The reaper's, who lives in the schedulers: a fleet may share its `dmf.lease`.
+    reader.accept("dmf.lease.poll");
     Rhythm {
         every: times.heartbeat,
         lease: times.deadline,

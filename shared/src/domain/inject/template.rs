@@ -2,7 +2,7 @@
 
 use super::{
     name::{ListProperty, MdbName, PropertyName},
-    properties::Properties,
+    properties::{Properties, is_secret_key},
 };
 use crate::domain::{
     command::{Command, Fault, join},
@@ -199,12 +199,19 @@ impl Compiler {
     }
 
     fn check_passwords(&mut self, text: &Text, place: Place<'_>) {
-        let password = PropertyName::Mdb(MdbName::SourcePasswd);
-        let fits = matches!(place, Place::Value { setting: true, .. });
-        if !fits && text.properties().any(|name| *name == password) {
-            let message = format!(
-                "{password} may stand only in a setting (an option) of the doveadm command itself; a hook gets the password by its environment"
-            );
+        if matches!(place, Place::Value { setting: true, .. }) {
+            return;
+        }
+        for name in text.properties() {
+            let message = match name {
+                PropertyName::Mdb(MdbName::SourcePasswd) => format!(
+                    "{name} may stand only in a setting (an option) of the doveadm command itself; a hook gets the password by its environment"
+                ),
+                PropertyName::Conf(key) if is_secret_key(key) => format!(
+                    "{name} counts as a password by its name, and may stand only in a setting (an option) of the doveadm command itself: every process of the machine can read what stands elsewhere"
+                ),
+                _ => continue,
+            };
             self.faults.push(Fault::new(&text.path, message));
         }
     }
