@@ -96,6 +96,15 @@ fn a_user_is_written_as_for_a_submit() {
 }
 
 #[test]
+fn one_text_may_hold_several_options_of_a_user() {
+    let bench = Bench::new();
+    let user = r#"{"sourceUid": "a", "targetUid": "b", "sourceport": 1, "password": "x",
+        "imapcOptions": "imapc_features=rfc822.size search imapc_cmd_timeout=60s"}"#;
+    let argv = lines(&bench.render(BACKUP, user, "", &[]));
+    assert_eq!(argv[5..9], ["-o", "imapc_features=rfc822.size search", "-o", "imapc_cmd_timeout=60s"]);
+}
+
+#[test]
 fn faults_of_a_user_repeat_no_value() {
     let bench = Bench::new();
     for user in [

@@ -9,7 +9,9 @@ mod getopt;
 mod settings;
 
 pub use call::{DoveadmCall, Verb};
-pub use settings::{forbidden_setting_fault, imapc_option_fault, setting_key_fault, split_setting};
+pub use settings::{
+    forbidden_setting_fault, imapc_option_fault, setting_key_fault, split_imapc_options, split_setting,
+};
 
 use serde_json::Value;
 

@@ -5,6 +5,7 @@ use std::fmt;
 use dmf_shared::{
     domain::{
         command::Command,
+        command_rules::split_imapc_options,
         ids::{Epoch, HostId, JobId, JournalId, SourceId, TargetId, UserId},
         migration::Phase,
         user::{ImapcSsl, User},
@@ -165,6 +166,10 @@ impl UserFile {
             suspended_until: None,
             suspended_reason: None,
         };
+        let imapc_options = match &self.imapc_options[..] {
+            [one] => split_imapc_options(one),
+            all => all.to_vec(),
+        };
         let user = User {
             id: UserId(0),
             source_uid: self.source_uid,
@@ -175,7 +180,7 @@ impl UserFile {
             email: self.email,
             password: None,
             container: self.container,
-            imapc_options: self.imapc_options,
+            imapc_options,
             use_imapc_ssl: self.use_imapc_ssl,
             exclude_folders: self.exclude_folders,
         };

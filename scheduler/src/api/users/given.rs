@@ -144,7 +144,10 @@ impl Wanted {
 
 /// doveadm settings of the user. Which names are allowed only the worker knows.
 fn imapc_options(fields: &mut Fields) -> Option<Vec<String>> {
-    let options = list(fields.texts_of("imapcOptions", Kind::Assignments))?;
+    let mut options = list(fields.texts_of("imapcOptions", Kind::Assignments))?;
+    if let [one] = options.as_slice() {
+        options = command_rules::split_imapc_options(one);
+    }
     for option in &options {
         let fault = match command_rules::split_setting(option) {
             // It would be shown to whoever reads the user.

@@ -68,6 +68,31 @@ pub fn split_setting(text: &str) -> Option<(&str, &str)> {
     text.split_once('=')
 }
 
+/// The `imapcOptions` that one text holds, such as `imapc_cmd_timeout=60s imapc_features=rfc822.size search`. A value
+/// may hold spaces, so that another option begins only at a word of the form `key=…`; commas may stand between them.
+pub fn split_imapc_options(text: &str) -> Vec<String> {
+    let is_separator = |letter: char| letter.is_whitespace() || letter == ',';
+    let begins = |at: usize| {
+        let key = text[at..].split_once('=').map_or("", |(key, _)| key);
+        key.starts_with(|letter: char| letter.is_ascii_alphabetic())
+            && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+            && text[..at].chars().next_back().is_none_or(is_separator)
+    };
+    let mut starts: Vec<usize> = text.char_indices().map(|(at, _)| at).filter(|at| begins(*at)).collect();
+    if starts.first() != Some(&0) {
+        starts.insert(0, 0);
+    }
+    let ends = starts.iter().skip(1).copied().chain([text.len()]);
+    let mut options: Vec<String> = starts
+        .iter()
+        .zip(ends)
+        .map(|(start, end)| text[*start..end].trim_matches(is_separator).to_owned())
+        .collect();
+    // Whatever stands before the first option is told as wrong, unless it is nothing at all.
+    options.retain(|option| !option.is_empty());
+    options
+}
+
 /// What is wrong with the name of a setting as such.
 pub fn setting_key_fault(key: &str) -> Option<String> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./:@".contains(&byte);

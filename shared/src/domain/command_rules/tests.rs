@@ -295,3 +295,25 @@ fn the_api_hears_of_all_faults_at_once() {
     assert!(read_from_api(&json!({"name": "doveadm", "nam": 1})).is_err());
     assert!(read_from_api(&json!({"name": "ignore"})).unwrap().0.is_placeholder());
 }
+
+#[test]
+fn one_text_may_hold_several_imapc_options() {
+    for (text, options) in [
+        ("imapc_cmd_timeout=60s", &["imapc_cmd_timeout=60s"][..]),
+        (
+            " imapc_features=rfc822.size fetch-headers  imapc_cmd_timeout=60s ",
+            &["imapc_features=rfc822.size fetch-headers", "imapc_cmd_timeout=60s"],
+        ),
+        (
+            "imapc_cmd_timeout=60s, imapc_list_prefix=A=B c",
+            &["imapc_cmd_timeout=60s", "imapc_list_prefix=A=B c"],
+        ),
+        ("imapc_list_prefix=", &["imapc_list_prefix="]),
+        ("-o imapc_cmd_timeout=60s", &["-o", "imapc_cmd_timeout=60s"]),
+        ("imapc_features=é imapc_password=x", &["imapc_features=é", "imapc_password=x"]),
+        ("no option", &["no option"]),
+        ("  ", &[]),
+    ] {
+        assert_eq!(split_imapc_options(text), options, "{text:?}");
+    }
+}
