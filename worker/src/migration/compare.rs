@@ -56,7 +56,7 @@ pub(super) struct Report {
     other_size: Vec<Difference>,
     /// Folders with another name on the target, which were compared all the same.
     renamed: Vec<Renamed>,
-    /// Exclusions by special use can't be resolved to names: a missing folder then proves nothing.
+    /// Exclusions by special use can't be resolved to names: as many missing folders prove nothing.
     unresolved_exclusions: bool,
 }
 
@@ -201,8 +201,8 @@ fn compare(source: &Counted, target: &Counted, excluded: &[String], prefix: Opti
     };
     let (missing, extra) = (one_sided(source), one_sided(target));
     let unresolved_exclusions = !special.is_empty();
-    // A missing folder may be the one that a special use excludes; INBOX never is.
-    let excused = unresolved_exclusions && missing.iter().all(|folder| folder.mailbox != "INBOX");
+    // A missing folder may be the one that a special use excludes, which a mailbox has one of; INBOX never is.
+    let excused = missing.len() <= special.len() && missing.iter().all(|folder| folder.mailbox != "INBOX");
     let equal = (missing.is_empty() || excused) && extra.is_empty() && different.is_empty();
     Report { equal, mailboxes, missing, extra, different, other_size, renamed, unresolved_exclusions }
 }

@@ -63,6 +63,7 @@ fn an_exclusion_by_special_use_excuses_missing_folders_alone() {
     assert!(!report(&[("INBOX", 2), ("Junk", 9)], &[("INBOX", 1)]).equal, "INBOX differs");
     assert!(!report(&[("INBOX", 1), ("Junk", 9)], &[("INBOX", 1), ("Junk", 8)]).equal, "Junk differs");
     assert!(!report(&[("INBOX", 1)], &[]).equal, "INBOX is missing");
+    assert!(!report(&[("Junk", 9), ("Sent", 9)], &[]).equal, "Sent is missing too");
     assert!(!report(&[("INBOX", 1)], &[("INBOX", 1), ("New", 1)]).equal, "New is extra");
 }
 
