@@ -24,6 +24,7 @@ pub struct Builder {
     doveadm: Option<PathBuf>,
     storage: dmf_lab::Storage,
     max_userip_connections: Option<u32>,
+    namespace: Option<(String, char)>,
 }
 
 impl Default for Builder {
@@ -41,6 +42,7 @@ impl Default for Builder {
             doveadm: None,
             storage: dmf_lab::Storage::Mdbox,
             max_userip_connections: None,
+            namespace: None,
         }
     }
 }
@@ -112,6 +114,12 @@ impl Builder {
         self
     }
 
+    /// What every mailbox of the source but INBOX lies below, and its separator; nothing and `/` unless told.
+    pub fn source_namespace(mut self, prefix: &str, separator: char) -> Self {
+        self.namespace = Some((prefix.to_owned(), separator));
+        self
+    }
+
     /// Adds settings, as YAML, to those of all workers.
     pub fn worker_settings(mut self, yaml: &str) -> Self {
         self.extra.push_str(yaml);
@@ -146,6 +154,9 @@ impl Builder {
         let mut lab = Lab::builder().mariadb().redis_with(self.redis).source(SOURCE).target(self.storage);
         if let Some(limit) = self.max_userip_connections {
             lab = lab.max_userip_connections(limit);
+        }
+        if let Some((prefix, separator)) = &self.namespace {
+            lab = lab.source_namespace(prefix, *separator);
         }
         let lab = lab.start().await?;
         let links = if self.is_isolated { self.open_links(&lab).await? } else { BTreeMap::new() };

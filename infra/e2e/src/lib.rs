@@ -40,6 +40,7 @@ pub mod demo;
 pub mod faults;
 mod fleet;
 mod host;
+mod management;
 mod settings;
 
 pub use api::{Answer, Api};
@@ -49,4 +50,5 @@ pub use customer::Customer;
 pub use daemon::Daemon;
 pub use fleet::Fleet;
 pub use host::SourceHost;
+pub use management::Management;
 pub use settings::{ADMIN, ADMIN_PASSWORD, LeaseSecs};

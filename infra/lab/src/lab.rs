@@ -4,14 +4,11 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 
 use crate::describe::Description;
-use crate::dovecot::{SourceDovecot, Storage, TargetDovecot};
+use crate::dovecot::{Namespace, SourceDovecot, SourceOptions, Storage, TargetDovecot};
 use crate::error::{Doing as _, Result};
 use crate::home::Home;
 use crate::mariadb::MariaDb;
 use crate::redis::{Persistence, Redis};
-
-/// Dovecot's own default.
-const MAX_USERIP_CONNECTIONS: u32 = 10;
 
 /// Which servers a lab has. Made by [`Lab::builder`].
 #[derive(Debug, Clone)]
@@ -21,7 +18,7 @@ pub struct Builder {
     mariadb: bool,
     redis: Option<Persistence>,
     sources: Vec<String>,
-    max_userip_connections: u32,
+    source_options: SourceOptions,
     target: Option<Storage>,
 }
 
@@ -69,7 +66,14 @@ impl Builder {
 
     /// How many connections each source allows for one user from one address; Dovecot's own limit is 10.
     pub fn max_userip_connections(mut self, limit: u32) -> Self {
-        self.max_userip_connections = limit;
+        self.source_options.max_userip_connections = limit;
+        self
+    }
+
+    /// What every mailbox of the sources but INBOX lies below, such as `INBOX.`, and how they separate a mailbox
+    /// from those below it; nothing and `/` unless told.
+    pub fn source_namespace(mut self, prefix: &str, separator: char) -> Self {
+        self.source_options.namespace = Namespace { prefix: prefix.into(), separator };
         self
     }
 
@@ -98,7 +102,7 @@ impl Builder {
                     None => Ok(None),
                 }
             },
-            start_sources(&home, &self.sources, self.max_userip_connections),
+            start_sources(&home, &self.sources, &self.source_options),
             async {
                 match self.target {
                     Some(storage) => TargetDovecot::launch(Arc::clone(&home), storage).await.map(Some),
@@ -118,7 +122,7 @@ impl Lab {
             mariadb: false,
             redis: None,
             sources: Vec::new(),
-            max_userip_connections: MAX_USERIP_CONNECTIONS,
+            source_options: SourceOptions::default(),
             target: None,
         }
     }
@@ -204,11 +208,15 @@ impl Lab {
     }
 }
 
-async fn start_sources(home: &Arc<Home>, names: &[String], limit: u32) -> Result<Vec<SourceDovecot>> {
+async fn start_sources(
+    home: &Arc<Home>,
+    names: &[String],
+    options: &SourceOptions,
+) -> Result<Vec<SourceDovecot>> {
     let mut starting = JoinSet::new();
     for (place, name) in names.iter().cloned().enumerate() {
-        let home = Arc::clone(home);
-        starting.spawn(async move { (place, SourceDovecot::launch(home, &name, limit).await) });
+        let (home, options) = (Arc::clone(home), options.clone());
+        starting.spawn(async move { (place, SourceDovecot::launch(home, &name, &options).await) });
     }
     let mut started = Vec::with_capacity(names.len());
     while let Some(outcome) = starting.join_next().await {

@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use dmf_e2e::faults::Keys;
-use dmf_e2e::{Customer, Fleet, SourceHost};
-use dmf_lab::{Folders, Seed, SourceDovecot};
-use reqwest::Method;
+use dmf_e2e::{ADMIN, ADMIN_PASSWORD, Customer, Fleet, Management, SourceHost};
+use dmf_lab::{Folders, Port, Seed, SourceDovecot};
 use serde_json::{Value, json};
+
+use crate::add_host_with;
 
 const RIGHT: &str = "canary-Right \"1\\ ,x";
 const WRONG: &str = "canary-Wrong-2";
@@ -157,22 +158,33 @@ async fn expect_clean_redis(keys: &Keys) -> Result<()> {
 
 /// A source host whose master user logs in, by the configuration of the worker.
 async fn add_mastered_host(fleet: &Fleet, customer: &Customer) -> Result<SourceHost> {
-    let host = fleet.open_host(2).await?;
-    let mut definition = host.definition();
     let option = |name: &str, value: &str| json!({ "name": name, "value": value });
-    definition["migrationCommand1"]["options"] = json!([
+    let options = json!([
         option("imapc_user", "%{mdb:ruid}"),
         option("imapc_master_user", "%{conf:imapc_master_user}"),
         option("imapc_password", "%{conf:imapc_master_password}"),
         option("imapc_host", "%{mdb:sourcehost}"),
         option("-o", "imapc_port=%{mdb:sourceport}"),
     ]);
-    let path = format!("/sources/{}/sourcehosts", customer.source());
-    fleet.api().admin(Method::POST, &path, Some(&definition)).await?.expect(201)?;
-    Ok(host)
+    add_host_with(fleet, customer, |definition| definition["migrationCommand1"]["options"] = options).await
 }
 
-fn settings(logs: &Path) -> String {
+/// Whatever a process says to its admin: state, levels, metrics.
+async fn expect_clean_answers(process: &Management) -> Result<()> {
+    let canaries = canaries();
+    let metrics: Value = serde_json::from_str(&process.admin("/metrics").await?)?;
+    let names = metrics["names"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let metrics: Vec<_> = names.map(|name| format!("/metrics/{name}")).collect();
+    ensure!(metrics.len() > 10, "few metrics: {metrics:?}");
+    let others = ["/metrics", "/prometheus", "/health", "/info", "/loggers"].map(str::to_owned);
+    for path in metrics.into_iter().chain(others) {
+        let answer = process.admin(&path).await?;
+        ensure!(!holds(answer.as_bytes(), &canaries), "a password is in {path}: {answer}");
+    }
+    Ok(())
+}
+
+fn settings(logs: &Path, port: u16) -> String {
     let user = SourceDovecot::MASTER_USER;
     let hook = "{ name: /bin/sh, arguments: ['-c', 'env >&2; exit 1'] }";
     format!(
@@ -180,6 +192,8 @@ fn settings(logs: &Path) -> String {
 dmf.doveadm.source.Broken.imapc: {{ master-user: {user}, master-password: '{WRONG_MASTER}' }}
 dmf.worker.hooks.pre-sync: {{ failure: {hook}, source-password: true }}
 dmf.worker.command.logging: {{ type: file, file: {{ location: {} }} }}
+micronaut.server: {{ host: 127.0.0.1, port: {port} }}
+http.admin: {{ username: {ADMIN}, password: {ADMIN_PASSWORD} }}
 ",
         logs.display()
     )
@@ -199,7 +213,8 @@ async fn records(customers: &[(Customer, &str, &str)], keys: &Keys) -> Result<Ve
 #[tokio::test]
 async fn no_password_is_found_anywhere() -> Result<()> {
     let logs = tempfile::tempdir()?;
-    let fleet = Fleet::builder().worker_settings(&settings(logs.path()));
+    let port = Port::reserve()?;
+    let fleet = Fleet::builder().worker_settings(&settings(logs.path(), port.number()));
     fleet
         .run(async |fleet| {
             let keys = Keys::open(fleet.lab())?;
@@ -233,6 +248,8 @@ async fn no_password_is_found_anywhere() -> Result<()> {
                 "the failure command said nothing: {records}"
             );
             ensure!(!holds(records.as_bytes(), &canaries()), "a password is in {records}");
+            expect_clean_answers(&Management::at(fleet.api().url())).await?;
+            expect_clean_answers(&Management::at(format!("http://127.0.0.1:{}", port.number()))).await?;
             expect_clean_files(fleet)?;
             expect_clean_database(fleet)?;
             expect_clean_logs(logs.path())

@@ -10,12 +10,16 @@ mod canary;
 mod command_log;
 mod counts;
 mod guards;
+mod hooks;
 mod odd;
 mod policies;
+mod progress;
+mod verification;
 
 use anyhow::{Context as _, Result, ensure};
-use dmf_e2e::Customer;
+use dmf_e2e::{Customer, Fleet, SourceHost};
 use dmf_lab::poll_until;
+use reqwest::Method;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -33,6 +37,20 @@ fn block<'a>(record: &'a Value, step: &str) -> Result<&'a Value> {
 /// The sum of the numbers in an object.
 fn sum(object: &Value) -> u64 {
     object.as_object().into_iter().flat_map(|object| object.values()).filter_map(Value::as_u64).sum()
+}
+
+/// A source host whose definition is changed before it is created.
+async fn add_host_with(
+    fleet: &Fleet,
+    customer: &Customer,
+    change: impl FnOnce(&mut Value),
+) -> Result<SourceHost> {
+    let host = fleet.open_host(2).await?;
+    let mut definition = host.definition();
+    change(&mut definition);
+    let path = format!("/sources/{}/sourcehosts", customer.source());
+    fleet.api().admin(Method::POST, &path, Some(&definition)).await?.expect(201)?;
+    Ok(host)
 }
 
 /// Waits until the newest record of a user is as it should be, and returns it.

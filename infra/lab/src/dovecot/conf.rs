@@ -1,10 +1,27 @@
 use std::path::Path;
 
 use crate::account::Account;
+use crate::dovecot::source::SourceOptions;
 use crate::dovecot::target::Storage;
 
+/// How a server names its mailboxes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Namespace {
+    /// What every mailbox but INBOX lies below, its separator included; often nothing.
+    pub(crate) prefix: String,
+    /// Between a mailbox and those below it.
+    pub(crate) separator: char,
+}
+
+impl Default for Namespace {
+    fn default() -> Self {
+        Self { prefix: String::new(), separator: '/' }
+    }
+}
+
 /// Settings of both sides. `chroot =` in the services is what lets an ordinary user run a Dovecot.
-fn basics(dir: &Path, account: &Account) -> String {
+fn basics(dir: &Path, account: &Account, namespace: &Namespace) -> String {
+    let Namespace { prefix, separator } = namespace;
     let (dir, user, group) = (dir.display(), &account.user, &account.group);
     format!(
         r#"
@@ -26,7 +43,8 @@ mail_fsync = never
 
 namespace inbox {{
   inbox = yes
-  separator = /
+  prefix = {prefix}
+  separator = {separator}
 }}
 service stats {{
   chroot =
@@ -40,8 +58,10 @@ service stats {{
 /// A file for each user, because Dovecot looks for changes of one file at most once a second: a user that was
 /// just added would be unknown for that long. `result_success = continue` has the next passdb look whether the user
 /// exists whose mail the master user opens.
-pub(super) fn source(dir: &Path, account: &Account, port: u16, max_userip_connections: u32) -> String {
-    let (basics, dir, user, group) = (basics(dir, account), dir.display(), &account.user, &account.group);
+pub(super) fn source(dir: &Path, account: &Account, port: u16, options: &SourceOptions) -> String {
+    let SourceOptions { max_userip_connections, namespace } = options;
+    let basics = basics(dir, account, namespace);
+    let (dir, user, group) = (dir.display(), &account.user, &account.group);
     format!(
         r"{basics}
 protocols = imap
@@ -98,7 +118,8 @@ service anvil {{
 
 /// Configuration of a target: no listener, only what `doveadm -u` needs.
 pub(super) fn target(dir: &Path, account: &Account, storage: Storage) -> String {
-    let (basics, dir, user, group) = (basics(dir, account), dir.display(), &account.user, &account.group);
+    let basics = basics(dir, account, &Namespace::default());
+    let (dir, user, group) = (dir.display(), &account.user, &account.group);
     let location = storage.mail_location();
     format!(
         r"{basics}

@@ -7,10 +7,12 @@ mod messages;
 mod source;
 mod target;
 
+pub(crate) use conf::Namespace;
 pub use doveadm::Count;
 pub use logins::Login;
 pub use messages::Message;
 pub use source::SourceDovecot;
+pub(crate) use source::SourceOptions;
 pub use target::{Storage, TargetDovecot};
 
 use crate::error::{Doing as _, Error, Result};

@@ -10,9 +10,10 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
 use crate::account::Account;
+use crate::dovecot::conf::{self, Namespace};
 use crate::dovecot::doveadm::{Count, Doveadm};
 use crate::dovecot::logins::{self, Login};
-use crate::dovecot::{Message, check_name, check_version, conf};
+use crate::dovecot::{Message, check_name, check_version};
 use crate::error::{Doing as _, Result};
 use crate::home::Home;
 use crate::mail::{self, MailboxTruth, Maildir, Seed, Seeded};
@@ -24,6 +25,22 @@ use crate::server::{Recipe, Server, tail};
 
 /// Dovecot looks at a password file at most once a second.
 const PASSWORD_DEADLINE: Duration = Duration::from_secs(10);
+
+/// What may differ between the sources of a lab and a usual server.
+#[derive(Debug, Clone)]
+pub(crate) struct SourceOptions {
+    /// Connections of one user from one address.
+    pub(crate) max_userip_connections: u32,
+    /// Names of mailboxes.
+    pub(crate) namespace: Namespace,
+}
+
+impl Default for SourceOptions {
+    /// Dovecot's own defaults.
+    fn default() -> Self {
+        Self { max_userip_connections: 10, namespace: Namespace::default() }
+    }
+}
 
 /// An IMAP server with users, a master user and mail that stands in Maildir.
 #[derive(Debug)]
@@ -44,7 +61,7 @@ impl SourceDovecot {
     /// The master user's password.
     pub const MASTER_PASSWORD: &str = "masterpw";
 
-    pub(crate) async fn launch(home: Arc<Home>, name: &str, max_userip_connections: u32) -> Result<Self> {
+    pub(crate) async fn launch(home: Arc<Home>, name: &str, options: &SourceOptions) -> Result<Self> {
         check_name(name)?;
         check_version().await?;
         programs::IMAP_LOGIN.locate()?;
@@ -57,7 +74,7 @@ impl SourceDovecot {
         account.write(&dir.join("masters"), masters)?;
         let (program, file) = (programs::DOVECOT.locate()?, dir.join("dovecot.conf"));
         let (server, port) = Server::launch_on_free_port(&home, |port| {
-            account.write(&file, conf::source(&dir, &account, port, max_userip_connections))?;
+            account.write(&file, conf::source(&dir, &account, port, options))?;
             Ok(Recipe {
                 name: format!("source Dovecot {name}"),
                 program: program.clone(),
