@@ -9,124 +9,20 @@
 )]
 #![allow(clippy::print_stderr, reason = "a case that can't be provoked is told aloud")]
 
+mod midway;
+mod scene;
+
 use std::{
     io::{BufRead as _, BufReader, Write as _},
     net::TcpStream,
-    os::unix::process::ExitStatusExt as _,
     path::PathBuf,
-    process::{Command, Output},
-    time::Duration,
+    process::Command,
 };
 
-use dmf_lab::{Folders, Lab, Proxy, Seed, SourceDovecot, Storage, poll_until};
+use dmf_lab::{Folders, Storage};
 use dmf_shared::domain::outcome::Outcome;
-use dmf_worker::doveadm::{
-    classify::{RunEnd, RunKind},
-    judge::{JudgeInput, Judgement, judge},
-    mail_log::StderrReader,
-};
 
-const USER: &str = "alice";
-const PASSWORD: &str = "alicepw";
-const DEADLINE: Duration = Duration::from_secs(40);
-
-/// A source with one user, and a target.
-struct Scene {
-    lab: Lab,
-    proxy: Proxy,
-}
-
-impl Scene {
-    async fn start(storage: Storage, folders: Folders, mails: u64) -> Self {
-        let builder = Lab::builder().source("old").max_userip_connections(1).target(storage);
-        let lab = builder.start().await.unwrap();
-        lab.source("old").add_user(USER, PASSWORD).unwrap();
-        lab.source("old").seed(USER, &Seed::new(folders, mails)).unwrap();
-        let proxy = Proxy::start(lab.source("old").addr()).await.unwrap();
-        Self { lab, proxy }
-    }
-
-    fn source(&self) -> &SourceDovecot {
-        self.lab.source("old")
-    }
-
-    /// `backup -R` of the user, as the worker runs it.
-    fn backup(&self) -> Backup {
-        Backup { port: self.proxy.port(), ..Backup::default() }
-    }
-
-    async fn run(&self, backup: &Backup) -> Judgement {
-        let args = backup.args();
-        let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        judged(&self.lab.target().doveadm(&args).await.unwrap())
-    }
-
-    /// The user's home on the target.
-    fn home(&self) -> PathBuf {
-        self.lab.target().conf_path().parent().unwrap().join("mail").join(USER)
-    }
-}
-
-/// The words of a backup.
-struct Backup {
-    host: &'static str,
-    port: u16,
-    password: &'static str,
-    user: &'static str,
-    further: Vec<&'static str>,
-}
-
-impl Default for Backup {
-    fn default() -> Self {
-        Self { host: "127.0.0.1", port: 0, password: PASSWORD, user: USER, further: Vec::new() }
-    }
-}
-
-impl Backup {
-    fn args(&self) -> Vec<String> {
-        let mut settings = vec![
-            format!("imapc_host={}", self.host),
-            format!("imapc_port={}", self.port),
-            format!("imapc_user={USER}"),
-            format!("imapc_password={}", self.password),
-            "plugin/mail_log_events=save copy expunge".to_owned(),
-            "plugin/mail_log_fields=uid box".to_owned(),
-        ];
-        if !self.further.iter().any(|setting| setting.starts_with("mail_plugins=")) {
-            settings.push("mail_plugins=notify mail_log".to_owned());
-        }
-        settings.extend(self.further.iter().map(|setting| (*setting).to_owned()));
-        let settings = settings.into_iter().flat_map(|setting| ["-o".to_owned(), setting]);
-        settings.chain(["backup", "-R", "-u", self.user, "imapc:"].map(str::to_owned)).collect()
-    }
-}
-
-fn judged(output: &Output) -> Judgement {
-    let mut reader = StderrReader::new();
-    reader.feed(&output.stderr);
-    let status = output.status;
-    let end = status.code().map_or_else(|| RunEnd::Signal(status.signal().unwrap()), RunEnd::of_code);
-    let judgement = judge(JudgeInput {
-        end,
-        stderr: &reader.finish(),
-        stdout: &output.stdout,
-        kind: RunKind::Sync,
-        success_code: 0,
-        phase: None,
-        master_user: false,
-    });
-    eprintln!(
-        "{end:?} {:?} {}\n{}",
-        judgement.outcome,
-        judgement.message,
-        String::from_utf8_lossy(&output.stderr)
-    );
-    judgement
-}
-
-fn total(judgement: &Judgement) -> (u64, u64) {
-    (judgement.saved.values().sum(), judgement.expunged.values().sum())
-}
+use scene::{Backup, DEADLINE, PASSWORD, Scene, USER, judged, total};
 
 #[tokio::test]
 async fn success_and_a_further_run() {
@@ -135,6 +31,21 @@ async fn success_and_a_further_run() {
     assert_eq!((first.outcome, total(&first)), (Outcome::Success, (60, 0)));
     let further = scene.run(&scene.backup()).await;
     assert_eq!((further.outcome, total(&further)), (Outcome::Success, (0, 0)));
+}
+
+/// A `%` in a mailbox's name: dsync means to rename it at each run, and says that it has changed.
+#[tokio::test]
+async fn a_name_that_the_storage_refuses() {
+    for storage in [Storage::Mdbox, Storage::Sdbox] {
+        let scene = Scene::start(storage, Folders::Inbox, 3).await;
+        scene.source().append(USER, "Percent %d %s", 2).unwrap();
+        scene.run(&scene.backup()).await;
+        let ran = scene.run(&scene.backup()).await;
+        assert_eq!(ran.outcome, Outcome::Changed, "{storage}: {ran:?}");
+        let there: u64 =
+            scene.lab.target().mailboxes(USER).await.unwrap().values().map(|found| found.messages).sum();
+        assert_eq!(there, 5, "{storage}");
+    }
 }
 
 #[tokio::test]
@@ -174,52 +85,6 @@ async fn a_limit_of_the_source() {
     assert!(answered);
     let ran = scene.run(&scene.backup()).await;
     assert_eq!(ran.outcome, Outcome::Limited, "{ran:?}");
-}
-
-#[tokio::test]
-async fn a_source_that_stalls_after_the_login() {
-    let scene = Scene::start(Storage::Mdbox, Folders::Inbox, 2000).await;
-    scene.proxy.set_rate(Some(100_000));
-    let backup = Backup { further: vec!["imapc_cmd_timeout=2s"], ..scene.backup() };
-    let stall = async {
-        poll_until("nobody logged in", DEADLINE, async || match scene.source().logins() {
-            Ok(logins) if !logins.is_empty() => Ok(()),
-            seen => Err(format!("{seen:?}")),
-        })
-        .await
-        .unwrap();
-        scene.proxy.stall(true);
-    };
-    let (ran, ()) = tokio::join!(scene.run(&backup), stall);
-    // Commands time out, and so does each new login: whichever it says last, it is tried again.
-    assert!(matches!(ran.outcome, Outcome::Temporary | Outcome::Unreachable), "{ran:?}");
-}
-
-#[tokio::test]
-async fn a_source_that_is_killed_in_the_middle() {
-    let scene = Scene::start(Storage::Mdbox, Folders::Inbox, 800).await;
-    scene.proxy.set_rate(Some(300_000));
-    let kill = async {
-        poll_until("nothing was saved", DEADLINE, async || {
-            let found = scene.lab.target().mailboxes(USER).await;
-            match found.map(|found| found.get("INBOX").map_or(0, |inbox| inbox.messages)) {
-                Ok(1..) => Ok(()),
-                seen => Err(format!("{seen:?}")),
-            }
-        })
-        .await
-        .unwrap();
-        scene.proxy.cut().await.unwrap();
-    };
-    let backup = scene.backup();
-    let (ran, ()) = tokio::join!(scene.run(&backup), kill);
-    assert!(matches!(ran.outcome, Outcome::Temporary | Outcome::Unreachable), "{ran:?}");
-    let there = scene.lab.target().mailboxes(USER).await.unwrap()["INBOX"].messages;
-    assert_eq!(total(&ran), (there, 0), "what was saved is told in spite of the end");
-    scene.proxy.heal().await.unwrap();
-    scene.proxy.set_rate(None);
-    let again = scene.run(&scene.backup()).await;
-    assert_eq!((again.outcome, total(&again)), (Outcome::Success, (800 - there, 0)), "{again:?}");
 }
 
 #[tokio::test]
