@@ -110,6 +110,13 @@ impl Runner {
             gathered.details.push("count remote mailbox", refused.block());
             return Ok(Status::Failure);
         }
+        let refused = self.refused_hooks(held);
+        if !refused.is_empty() {
+            for (kind, refused) in refused {
+                gathered.details.push(kind.step(), refused.block());
+            }
+            return Ok(Status::Failure);
+        }
         *begun = true;
         if self.noted_hook(held, Hook::Pre, hooks::Kind::Pre, gathered).await? == HookEnd::Failed {
             return Ok(Status::Failure);

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Gathered, Runner,
     details::{Block, exit_text},
-    plan::Planner,
+    plan::{Planner, Refused},
     secrets::Secrets,
     step::{Interrupted, Ran},
 };
@@ -61,6 +61,17 @@ impl Runner {
             Kind::Post => hooks.post.as_ref(),
             Kind::Failure => hooks.failure.as_ref(),
         }
+    }
+
+    /// The hooks of this migration that can't be run for its user, before anything is: nobody is locked out by
+    /// a command whose counterpart can't let them in again.
+    pub(super) fn refused_hooks(&self, held: &Held) -> Vec<(Kind, Refused)> {
+        let refused = |kind: Kind| {
+            let command = self.hook_command(held, kind)?;
+            let planner = Planner::new(&self.settings.command, &self.setup, &held.claimed);
+            Some((kind, planner.and_then(|planner| planner.hook(command)).err()?))
+        };
+        [Kind::Pre, Kind::Post, Kind::Failure].into_iter().filter_map(refused).collect()
     }
 
     /// Runs a hook whose start is noted first; while MariaDB can't note it, it is not started.

@@ -246,3 +246,43 @@ fn expect_end(user: &str, record: &Value) -> Result<()> {
     ensure!(!is_copied || of("dsync")?["success"] == true, "{record:#}");
     Ok(())
 }
+
+/// Whoever can't be let in again is not locked out: all hooks are made ready before the first one runs.
+#[tokio::test]
+async fn nothing_runs_where_a_later_hook_can_not() -> Result<()> {
+    let dir = open_dir()?;
+    let log = dir.path().join("log");
+    let hook = |word: &str, argument: &str| {
+        let script = format!("echo {word} $DMF_SOURCE_UID >> {}", log.display());
+        format!("{{ name: /bin/sh, arguments: ['-c', '{script}', sh, '{argument}'] }}")
+    };
+    let settings = format!(
+        "dmf.worker.hooks.cutover: {{ pre: {}, failure: {} }}\n",
+        hook("pre", "%{mdb:uid}"),
+        hook("failure", "%{mdb:email}")
+    );
+    Fleet::builder()
+        .worker_settings(&settings)
+        .run(async |fleet| {
+            let customer = fleet.create_source("CustomerX").await?;
+            let host = fleet.add_host(&customer, 2).await?;
+            for (user, status) in [("without-email", "FAILURE"), ("with-email", "SUCCESS")] {
+                fleet.add_user(user, PASSWORD, &Seed::new(Folders::Inbox, 2))?;
+                let mut body = host.submission(user, PASSWORD);
+                body["phase"] = json!("CUTOVER");
+                if status == "SUCCESS" {
+                    body["email"] = json!("somebody@example.org");
+                }
+                customer.submit(&body).await?;
+                let record = customer.wait_for(user, status).await?;
+                if status == "FAILURE" {
+                    ensure!(steps(&record) == ["failure sync command"], "{record:#}");
+                    let said = block(&record, "failure sync command")?["errors"].to_string();
+                    ensure!(said.contains("arguments[3]: %{mdb:email} has no value for this user"), "{said}");
+                }
+            }
+            ensure!(fs::read_to_string(&log)? == "pre with-email\n", "{}", fs::read_to_string(&log)?);
+            Ok(())
+        })
+        .await
+}

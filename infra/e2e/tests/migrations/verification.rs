@@ -103,8 +103,9 @@ fn is_excluded(folder: &str) -> bool {
 }
 
 fn add_option(definition: &mut Value, name: &str, value: &str) {
-    let options = definition["migrationCommand1"]["options"].as_array_mut().into_iter();
-    options.for_each(|options| options.push(json!({ "name": name, "value": value })));
+    if let Some(options) = definition["migrationCommand1"]["options"].as_array_mut() {
+        options.push(json!({ "name": name, "value": value }));
+    }
 }
 
 fn exclude(definition: &mut Value) {
@@ -152,8 +153,9 @@ async fn prefixes_separators_and_exclusions() -> Result<()> {
                     .push((customer, fleet.add_user(case.user, PASSWORD, &Seed::new(Folders::Normal, 40))?));
                 let mut body = host.submission(case.user, PASSWORD);
                 body["phase"] = json!("CUTOVER");
-                let fields = (case.fields)();
-                fields.as_object().into_iter().flatten().for_each(|(key, value)| body[key] = value.clone());
+                for (key, value) in (case.fields)().as_object().into_iter().flatten() {
+                    body[key] = value.clone();
+                }
                 customer.submit(&body).await?;
                 hosts.push(host);
             }

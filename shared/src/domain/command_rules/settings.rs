@@ -83,14 +83,10 @@ pub fn split_imapc_options(text: &str) -> Vec<String> {
         starts.insert(0, 0);
     }
     let ends = starts.iter().skip(1).copied().chain([text.len()]);
-    let mut options: Vec<String> = starts
-        .iter()
-        .zip(ends)
-        .map(|(start, end)| text[*start..end].trim_matches(is_separator).to_owned())
-        .collect();
-    // Whatever stands before the first option is told as wrong, unless it is nothing at all.
-    options.retain(|option| !option.is_empty());
-    options
+    let options =
+        starts.iter().zip(ends).map(|(start, end)| text[*start..end].trim_end_matches(is_separator));
+    // Whatever stands before the first option is no option, and will be told as such.
+    options.map(str::to_owned).collect()
 }
 
 /// What is wrong with the name of a setting as such.

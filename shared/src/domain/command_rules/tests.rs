@@ -301,7 +301,7 @@ fn one_text_may_hold_several_imapc_options() {
     for (text, options) in [
         ("imapc_cmd_timeout=60s", &["imapc_cmd_timeout=60s"][..]),
         (
-            " imapc_features=rfc822.size fetch-headers  imapc_cmd_timeout=60s ",
+            "imapc_features=rfc822.size fetch-headers  imapc_cmd_timeout=60s ",
             &["imapc_features=rfc822.size fetch-headers", "imapc_cmd_timeout=60s"],
         ),
         (
@@ -312,7 +312,8 @@ fn one_text_may_hold_several_imapc_options() {
         ("-o imapc_cmd_timeout=60s", &["-o", "imapc_cmd_timeout=60s"]),
         ("imapc_features=é imapc_password=x", &["imapc_features=é", "imapc_password=x"]),
         ("no option", &["no option"]),
-        ("  ", &[]),
+        (" a=b", &["", "a=b"]),
+        ("", &[""]),
     ] {
         assert_eq!(split_imapc_options(text), options, "{text:?}");
     }
