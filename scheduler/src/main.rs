@@ -31,6 +31,9 @@ struct Arguments {
     /// A settings file (YAML); may be given more than once, later files win.
     #[arg(long, value_name = "FILE", global = true)]
     config: Vec<PathBuf>,
+    /// Prints the settings that count, and where each came from, and ends: with 78 if anything is wrong.
+    #[arg(long)]
+    check_config: bool,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -61,6 +64,9 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if let Some(Command::GenCerts(tool)) = &arguments.command {
         return make_certificates(tool);
+    }
+    if arguments.check_config {
+        return config::answer(Settings::check(&arguments.config, Environment::from_process()));
     }
     let (settings, warnings) = match Settings::load(&arguments.config, Environment::from_process()) {
         Ok(loaded) => loaded,

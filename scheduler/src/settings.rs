@@ -4,7 +4,7 @@ use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 
 use axum::http::HeaderName;
 use dmf_shared::{
-    config::{DataSource, Environment, Errors, LeaseTimes, Properties, Reader, Sources, Warning},
+    config::{DataSource, Environment, Errors, LeaseTimes, Properties, Reader, Report, Sources, Warning},
     crypto::KeyRing,
     ops::{
         HealthSettings,
@@ -27,7 +27,7 @@ use crate::{
 const CANDIDATES: [&str; 2] = ["/opt/open-xchange/dmf/scheduler/etc/dmf-scheduler.yml", "dmf-scheduler.yml"];
 
 /// Keys of the original's file that have no meaning here.
-const WITHOUT_EFFECT: [&str; 7] = [
+const WITHOUT_EFFECT: [&str; 8] = [
     "jackson.**",
     "liquibase.**",
     "endpoints.liquibase.**",
@@ -35,13 +35,15 @@ const WITHOUT_EFFECT: [&str; 7] = [
     "datasources.default.driver-class-name",
     "micronaut.server.multipart.**",
     "micronaut.metrics.**",
+    "micronaut.server.metrics.**",
 ];
 
 /// Which of the pages that show the API are served; samples of the manual nest it in the other ways.
-const STATIC_RESOURCES: [&str; 3] = [
+const STATIC_RESOURCES: [&str; 4] = [
     "micronaut.router.static-resources",
     "micronaut.server.router.static-resources",
     "micronaut.static-resources",
+    "micronaut.server.static-resources",
 ];
 
 /// Everything that the scheduler is told from outside.
@@ -86,65 +88,85 @@ pub struct Settings {
 impl Settings {
     /// Reads files and environment; either everything that is wrong or the settings with warnings.
     pub fn load(files: &[PathBuf], environment: Environment) -> Result<(Self, Vec<Warning>), Errors> {
-        Self::read(&Sources::default().files(files).candidates(CANDIDATES).load(environment)?)
+        Self::read(&sources(files).load(environment)?)
     }
 
     /// Reads settings from properties that are loaded already.
     pub fn read(properties: &Properties) -> Result<(Self, Vec<Warning>), Errors> {
         let mut reader = Reader::new(properties);
+        let settings = Self::of(&mut reader);
+        let warnings = reader.finish()?;
+        // What is missing is a fault, so all is there once nothing was wrong.
+        Ok((settings.ok_or(Errors(Vec::new()))?, warnings))
+    }
+
+    /// What these files and this environment come to, for the operator to look at.
+    pub fn check(files: &[PathBuf], environment: Environment) -> Result<Report, Errors> {
+        Self::report(&sources(files).load(environment)?)
+    }
+
+    /// As [`Self::check`], from properties that are loaded already.
+    pub fn report(properties: &Properties) -> Result<Report, Errors> {
+        let mut reader = Reader::new(properties);
+        Self::of(&mut reader);
+        reader.finish_with_report()
+    }
+
+    /// None if something is missing without which there are no settings; the reader knows then.
+    fn of(reader: &mut Reader<'_>) -> Option<Self> {
         for pattern in WITHOUT_EFFECT {
             reader.accept(pattern);
         }
-        let listen = ListenSettings::read(&mut reader);
-        let admin = Admin::read(&mut reader);
+        let listen = ListenSettings::read(reader);
+        let admin = Admin::read(reader);
         let api_key_header = reader
             .parsed("http.headers.xapikey", "the name of an HTTP header", |text| text.trim().parse().ok())
             .unwrap_or_else(|| HeaderName::from_static("x-api-key"));
+        reader.otherwise("http.headers.xapikey", "X-API-KEY");
         let ignore_unknown_fields =
             reader.choice("dmf.api.unknown-fields", &[("refuse", false), ("ignore", true)], false);
-        let versioning = Versioning::read(&mut reader);
-        let pages = pages(&mut reader);
-        let rate_limits = rate_limits(&mut reader);
-        let room = crowding::Settings::read(&mut reader);
-        let trusted_proxies = TrustedProxies::read(&mut reader);
-        let database = DataSource::read(&mut reader, "datasources.default");
-        let queue = queue::Options::read(&mut reader);
-        let keys = KeyRing::read(&mut reader);
-        let access = AccessRules::read(&mut reader);
-        let health = HealthSettings::read(&mut reader, "api");
-        let reaper = reaper_settings(&mut reader);
-        let telemetry = TelemetrySettings::read(&mut reader);
+        let versioning = Versioning::read(reader);
+        let pages = pages(reader);
+        let rate_limits = rate_limits(reader);
+        let room = crowding::Settings::read(reader);
+        let trusted_proxies = TrustedProxies::read(reader);
+        let database = DataSource::read(reader, "datasources.default");
+        let queue = queue::Options::read(reader);
+        let keys = KeyRing::read(reader);
+        let access = AccessRules::read(reader);
+        let health = HealthSettings::read(reader, "api");
+        let reaper = reaper_settings(reader);
+        let telemetry = TelemetrySettings::read(reader);
         let grace = reader.duration(
             "dmf.scheduler.shutdown.grace",
             Duration::from_secs(30),
             Duration::ZERO..=Duration::from_hours(1),
         );
-        let warnings = reader.finish()?;
-        // A missing data source is a fault, so it is there once nothing was wrong.
-        let Some(database) = database else { return Err(Errors(Vec::new())) };
-        Ok((
-            Self {
-                listen,
-                admin,
-                api_key_header,
-                ignore_unknown_fields,
-                versioning,
-                pages,
-                rate_limits,
-                room,
-                trusted_proxies,
-                database,
-                queue,
-                keys,
-                access,
-                health,
-                reaper,
-                telemetry,
-                grace,
-            },
-            warnings,
-        ))
+        Some(Self {
+            listen,
+            admin,
+            api_key_header,
+            ignore_unknown_fields,
+            versioning,
+            pages,
+            rate_limits,
+            room,
+            trusted_proxies,
+            database: database?,
+            queue,
+            keys,
+            access,
+            health,
+            reaper,
+            telemetry,
+            grace,
+        })
     }
+}
+
+/// Where the settings come from.
+fn sources(files: &[PathBuf]) -> Sources {
+    Sources::default().files(files).candidates(CANDIDATES).verbatim(&["logger.levels.**"])
 }
 
 fn rate_limits(reader: &mut Reader<'_>) -> limits::Settings {

@@ -41,6 +41,9 @@ struct Arguments {
     /// A settings file (YAML); may be given more than once, later files win.
     #[arg(long, value_name = "FILE", global = true)]
     config: Vec<PathBuf>,
+    /// Prints the settings that count, and where each came from, and ends: with 78 if anything is wrong.
+    #[arg(long)]
+    check_config: bool,
     /// Without one, the worker runs.
     #[command(subcommand)]
     tool: Option<Tool>,
@@ -60,6 +63,9 @@ fn main() -> ExitCode {
             Ok(settings) => render(wanted, &settings),
             Err(errors) => wrong_settings(&errors),
         };
+    }
+    if arguments.check_config {
+        return config::answer(Settings::check(&arguments.config, Environment::from_process()));
     }
     let (settings, warnings) = match Settings::load(&arguments.config, Environment::from_process()) {
         Ok(loaded) => loaded,

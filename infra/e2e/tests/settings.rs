@@ -118,6 +118,93 @@ dmf.doveadm.path: /nowhere/doveadm
     Ok(())
 }
 
+/// Two documents, a secret from a file, one from the environment, and a key that is misspelled.
+#[test]
+fn check_config_prints_what_counts_and_ends() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let (file, secret) = (dir.path().join("settings.yml"), dir.path().join("secret"));
+    std::fs::write(&secret, "s3cret\n")?;
+    std::fs::write(
+        &file,
+        "datasources.default:
+  url: jdbc:mariadb://user:s3cret@db.example/x
+  username: somebody
+---
+dmf.lease.heartbeat: 11s
+dmf.lease.hartbeat: 9s
+dmf.worker.threads.max: 3
+redis.url: redis://:s3cret@cache.example/
+jackson.serializationInclusion: ALWAYS
+",
+    )?;
+    let binaries = Binaries::for_test()?;
+    for program in [binaries.scheduler(), binaries.worker()] {
+        let output = Command::new(&program)
+            .args(["--check-config", "--config"])
+            .arg(&file)
+            .env_clear()
+            .env("DATASOURCES_DEFAULT_PASSWORD_FILE", &secret)
+            .env("DMF_LEASE_SILENCE", "70s")
+            .current_dir("/")
+            .output()?;
+        let (stdout, stderr) =
+            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert_eq!(output.status.code(), Some(0), "{stderr}");
+        let (file, secret) = (file.display(), secret.display());
+        for line in [
+            format!("datasources.default.url: jdbc:mariadb://db.example:3306/x  # {file}:2"),
+            format!("datasources.default.username: somebody  # {file}:3"),
+            format!(
+                "datasources.default.password: <hidden>  # {secret}, named by environment variable \
+                 DATASOURCES_DEFAULT_PASSWORD_FILE"
+            ),
+            format!("dmf.lease.heartbeat: 11s  # {file}:5"),
+            "dmf.lease.deadline: 45s  # built-in default".to_owned(),
+            "dmf.lease.silence: 70s  # environment variable DMF_LEASE_SILENCE".to_owned(),
+            format!("redis.url: <hidden>  # {file}:8"),
+            format!("# jackson.serialization-inclusion: has no effect ({file}:9)"),
+        ] {
+            assert!(stdout.lines().any(|found| found == line), "{line} is not in:\n{stdout}");
+        }
+        let unknown = format!(
+            "dmf.lease.hartbeat: unknown, has no effect; did you mean dmf.lease.heartbeat? ({file}:6)"
+        );
+        assert!(stderr.contains(&unknown), "{stderr}");
+        assert!(!stdout.contains("s3cret") && !stderr.contains("s3cret"), "{stdout}{stderr}");
+        // What it prints is a settings file itself, but for the secrets.
+        std::fs::write(dir.path().join("again.yml"), stdout.as_bytes())?;
+        let again = Command::new(&program)
+            .args(["--check-config", "--config"])
+            .arg(dir.path().join("again.yml"))
+            .env_clear()
+            .env("REDIS_URL", "redis://cache.example")
+            .current_dir("/")
+            .output()?;
+        assert_eq!(again.status.code(), Some(0), "{}", String::from_utf8_lossy(&again.stderr));
+    }
+    Ok(())
+}
+
+#[test]
+fn check_config_reports_all_faults() -> Result<()> {
+    let binaries = Binaries::for_test()?;
+    for program in [binaries.scheduler(), binaries.worker()] {
+        let settings = "redis.timeout: soon\ndmf.lease.deadline: never\n";
+        let dir = tempfile::tempdir()?;
+        let file = dir.path().join("settings.yml");
+        std::fs::write(&file, settings)?;
+        let output = Command::new(program)
+            .args(["--check-config", "--config"])
+            .arg(&file)
+            .env_clear()
+            .current_dir("/")
+            .output()?;
+        expect_faults(&output, &["redis.timeout", "dmf.lease.deadline", "datasources.default.url"], &[]);
+        assert!(output.stdout.is_empty());
+    }
+    Ok(())
+}
+
 #[test]
 fn a_file_that_is_not_there_is_named() -> Result<()> {
     let binaries = Binaries::for_test()?;

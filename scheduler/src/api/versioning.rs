@@ -41,7 +41,7 @@ impl Versioning {
         };
         let pick = |end: &str| {
             let [first, second] = key(end);
-            if reader.is_set(&first) { first } else { second }
+            if reader.is_set(&second) && !reader.is_set(&first) { second } else { first }
         };
         let (default, enabled) = (pick("default-version"), pick("enabled"));
         let (headers_on, header_names) = (pick("header.enabled"), pick("header.names"));
@@ -49,9 +49,8 @@ impl Versioning {
         let versions = [("v1", Version::One), ("1", Version::One), ("v2", Version::Two), ("2", Version::Two)];
         let mut versioning = Self::default();
         versioning.default = reader.choice(&default, &versions, versioning.default);
-        if !reader.bool(&headers_on, true) {
-            versioning.headers.clear();
-        } else if let Some(names) = reader.list(&header_names) {
+        let names = reader.list_or(&header_names, &["X-API-VERSION", "Accept-Version"]);
+        if reader.bool(&headers_on, true) {
             versioning.headers = names
                 .iter()
                 .filter_map(|name| {
@@ -62,8 +61,10 @@ impl Versioning {
                     parsed
                 })
                 .collect();
+        } else {
+            versioning.headers.clear();
         }
-        let parameters = reader.list(&parameter_names).unwrap_or_else(|| vec!["api-version".to_owned()]);
+        let parameters = reader.list_or(&parameter_names, &["api-version"]);
         if reader.bool(&parameters_on, false) {
             versioning.parameters = parameters.iter().map(|name| name.trim().to_owned()).collect();
         }

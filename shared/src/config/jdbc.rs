@@ -310,6 +310,7 @@ impl DataSource {
                 return None;
             }
         };
+        reader.show(&url_key, url.display());
         for warning in &url.warnings {
             reader.warn(&url_key, warning);
         }

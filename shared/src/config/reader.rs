@@ -5,7 +5,7 @@ use std::{
     fmt::Display,
     net::SocketAddr,
     ops::RangeInclusive,
-    path::PathBuf,
+    path::{Path, PathBuf},
     str::FromStr,
     time::Duration,
 };
@@ -18,18 +18,11 @@ use super::{
     error::{Errors, Fault, Origin, Warning},
     key::KeyPattern,
     load::read_text,
+    parse::{Resource, parse_bool, parse_resource, without_values},
     properties::Properties,
+    report::{Asked, Report, Shown},
     size, unknown,
 };
-
-/// A `file:` or `classpath:` path.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Resource {
-    /// A file of this machine.
-    File(PathBuf),
-    /// Something that the original ships inside its package (`META-INF/swagger`).
-    Classpath(String),
-}
 
 /// Reads properties one by one. A faulty value yields its default, and [`Self::finish`] the error, so
 /// that everything which is wrong is said at once. Every key that was asked for counts as known.
@@ -37,7 +30,9 @@ pub enum Resource {
 pub struct Reader<'p> {
     properties: &'p Properties,
     known: BTreeSet<String>,
-    covered: Vec<KeyPattern>,
+    asked: Asked,
+    accepted: Vec<KeyPattern>,
+    structures: Vec<KeyPattern>,
     faults: Vec<Fault>,
     warnings: Vec<Warning>,
 }
@@ -48,7 +43,9 @@ impl<'p> Reader<'p> {
         Self {
             properties,
             known: BTreeSet::new(),
-            covered: Vec::new(),
+            asked: Asked::default(),
+            accepted: Vec::new(),
+            structures: Vec::new(),
             faults: Vec::new(),
             warnings: Vec::new(),
         }
@@ -61,7 +58,19 @@ impl<'p> Reader<'p> {
 
     fn find(&mut self, key: &str) -> Option<(&'p str, Origin)> {
         self.known.insert(key.to_owned());
-        self.properties.get(key)
+        let found = self.properties.get(key);
+        self.asked.note(key, found.as_ref().map(|(text, origin)| (*text, origin)));
+        found
+    }
+
+    /// Says what counts where `key` is not set, for the report.
+    pub fn otherwise(&mut self, key: &str, default: impl Display) {
+        self.asked.otherwise(key, || default.to_string());
+    }
+
+    /// Says how the value of `key` is shown in the report: what is given may hold a secret.
+    pub fn show(&mut self, key: &str, text: impl Display) {
+        self.asked.show(key, text.to_string());
     }
 
     /// Whether `key` has a value or anything stands below it. Says nothing about the key being known.
@@ -76,7 +85,9 @@ impl<'p> Reader<'p> {
 
     /// A text, or `default`.
     pub fn string_or(&mut self, key: &str, default: &str) -> String {
-        self.string(key).unwrap_or_else(|| default.to_owned())
+        let text = self.string(key);
+        self.otherwise(key, default);
+        text.unwrap_or_else(|| default.to_owned())
     }
 
     /// A text that must be there and not be empty.
@@ -92,6 +103,9 @@ impl<'p> Reader<'p> {
     /// last line break left out. That variable is heeded only where no key is called so.
     pub fn secret(&mut self, key: &str) -> Option<SecretString> {
         let inline = self.find(key).map(|(text, origin)| (SecretString::from(text), origin));
+        if let Some((_, origin)) = &inline {
+            self.asked.set(key, Shown::Hidden, Some(origin.clone()));
+        }
         let environment = self.properties.environment();
         let file = environment.find_file(key).filter(|(variable, _)| !self.properties.files_hold(variable));
         match (inline, file) {
@@ -100,16 +114,18 @@ impl<'p> Reader<'p> {
                 None
             }
             (_, Some((variable, path))) => {
-                let (variable, path) = (variable.to_owned(), PathBuf::from(path));
+                let path = PathBuf::from(path);
+                let origin = Origin::SecretFile { variable: variable.to_owned(), path: path.clone() };
                 self.known.insert(format!("{key}.file"));
-                self.secret_file(key, variable, path)
+                self.secret_file(key, &path, origin)
             }
             (inline, None) => inline.map(|(secret, _)| secret),
         }
     }
 
-    fn secret_file(&mut self, key: &str, variable: String, path: PathBuf) -> Option<SecretString> {
-        match read_text(&path) {
+    fn secret_file(&mut self, key: &str, path: &Path, origin: Origin) -> Option<SecretString> {
+        self.asked.set(key, Shown::Hidden, Some(origin.clone()));
+        match read_text(path) {
             Ok(text) => {
                 let text = text.strip_suffix('\n').unwrap_or(&text);
                 Some(SecretString::from(text.strip_suffix('\r').unwrap_or(text)))
@@ -118,7 +134,7 @@ impl<'p> Reader<'p> {
                 self.faults.push(Fault::Rejected {
                     key: key.to_owned(),
                     message: format!("can't be read: {error}"),
-                    origin: Some(Origin::SecretFile { variable, path }),
+                    origin: Some(origin),
                 });
                 None
             }
@@ -158,7 +174,9 @@ impl<'p> Reader<'p> {
 
     /// `true`, `yes`, `y`, `on` or their opposites.
     pub fn bool(&mut self, key: &str, default: bool) -> bool {
-        self.optional_bool(key).unwrap_or(default)
+        let value = self.optional_bool(key);
+        self.otherwise(key, default);
+        value.unwrap_or(default)
     }
 
     /// As [`Self::bool`], none if unset.
@@ -171,7 +189,9 @@ impl<'p> Reader<'p> {
     where
         T: FromStr + PartialOrd + Display,
     {
-        self.optional_number(key, range).unwrap_or(default)
+        let value = self.optional_number(key, range);
+        self.otherwise(key, &default);
+        value.unwrap_or(default)
     }
 
     /// A number in `range`, none if unset.
@@ -185,7 +205,9 @@ impl<'p> Reader<'p> {
 
     /// A duration with its unit (`500ms`, `15s`, `24h`, `PT1M`) in `range`, or `default`.
     pub fn duration(&mut self, key: &str, default: Duration, range: RangeInclusive<Duration>) -> Duration {
-        self.optional_duration(key, range).unwrap_or(default)
+        let value = self.optional_duration(key, range);
+        self.otherwise(key, duration::format(default));
+        value.unwrap_or(default)
     }
 
     /// As [`Self::duration`], none if unset.
@@ -197,7 +219,9 @@ impl<'p> Reader<'p> {
     /// pool takes).
     pub fn millis(&mut self, key: &str, default: Duration, range: RangeInclusive<Duration>) -> Duration {
         let written = "milliseconds, or with a unit as in 15s";
-        self.duration_by(key, written, &range, duration::parse_millis).unwrap_or(default)
+        let value = self.duration_by(key, written, &range, duration::parse_millis);
+        self.otherwise(key, duration::format(default));
+        value.unwrap_or(default)
     }
 
     fn duration_by(
@@ -216,8 +240,10 @@ impl<'p> Reader<'p> {
     pub fn size(&mut self, key: &str, default: u64, range: RangeInclusive<u64>) -> u64 {
         let expected =
             format!("a size from {} to {} bytes, written like 65536 or 64KB", range.start(), range.end());
-        self.parsed(key, &expected, |text| size::parse(text).filter(|bytes| range.contains(bytes)))
-            .unwrap_or(default)
+        let value =
+            self.parsed(key, &expected, |text| size::parse(text).filter(|bytes| range.contains(bytes)));
+        self.otherwise(key, size::format(default));
+        value.unwrap_or(default)
     }
 
     /// A port; 0 lets the system choose one.
@@ -233,13 +259,27 @@ impl<'p> Reader<'p> {
     /// A list, or one text whose parts are separated by commas; none if unset.
     pub fn list(&mut self, key: &str) -> Option<Vec<String>> {
         self.known.insert(key.to_owned());
-        self.properties.list(key)
+        let list = self.properties.list(key);
+        let shown = list.as_ref().map_or(Shown::Unset, |list| Shown::Text(list.join(", ")));
+        self.asked.set(key, shown, self.properties.origin(key));
+        list
+    }
+
+    /// As [`Self::list`], or `default`.
+    pub fn list_or(&mut self, key: &str, default: &[&str]) -> Vec<String> {
+        let list = self.list(key);
+        self.otherwise(key, default.join(", "));
+        list.unwrap_or_else(|| default.iter().map(|&item| item.to_owned()).collect())
     }
 
     /// Number of items of a list of mappings; these are read as `key[0].name`, `key[1].name` …
     pub fn len(&mut self, key: &str) -> usize {
         self.known.insert(key.to_owned());
-        self.properties.len(key)
+        let items = self.properties.len(key);
+        if items == 0 {
+            self.asked.note(key, None);
+        }
+        items
     }
 
     /// A file, with or without `file:` before it; `classpath:` is refused.
@@ -250,26 +290,39 @@ impl<'p> Reader<'p> {
         })
     }
 
+    /// As [`Self::path`], or `default`.
+    pub fn path_or(&mut self, key: &str, default: &str) -> PathBuf {
+        let path = self.path(key);
+        self.otherwise(key, default);
+        path.unwrap_or_else(|| PathBuf::from(default))
+    }
+
     /// A file or something that the original ships inside its package.
     pub fn resource(&mut self, key: &str) -> Option<Resource> {
         self.parsed(key, "a path, with file: or classpath: before it", parse_resource)
     }
 
     /// One of a few words, in any case, or `default`.
-    pub fn choice<T: Clone>(&mut self, key: &str, choices: &[(&str, T)], default: T) -> T {
+    pub fn choice<T: Clone + PartialEq>(&mut self, key: &str, choices: &[(&str, T)], default: T) -> T {
         let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
-        self.parsed(key, &words.join(", "), |text| {
+        let chosen = self.parsed(key, &words.join(", "), |text| {
             let found = choices.iter().find(|(word, _)| word.eq_ignore_ascii_case(text.trim()));
             found.map(|(_, value)| value.clone())
-        })
-        .unwrap_or(default)
+        });
+        if let Some((word, _)) = choices.iter().find(|(_, value)| *value == default) {
+            self.otherwise(key, word);
+        }
+        chosen.unwrap_or(default)
     }
 
     /// Everything below `key` as a type of its own (a Command); every scalar reaches it as a string, and
     /// keys are kebab-case.
     pub fn deserialize<T: DeserializeOwned>(&mut self, key: &str) -> Option<T> {
-        self.covered.push(KeyPattern::new(key));
-        let value = self.properties.value(key)?;
+        self.structures.push(KeyPattern::new(key));
+        let value = self.properties.value(key);
+        let shown = if value.is_some() { Shown::Structure } else { Shown::Unset };
+        self.asked.set(key, shown, self.properties.origin(key));
+        let value = value?;
         serde_json::from_value(value)
             .map_err(|error| self.reject(key, &without_values(&error.to_string())))
             .ok()
@@ -300,7 +353,7 @@ impl<'p> Reader<'p> {
 
     /// Accepts all that `pattern` covers (`jackson`, `datasources.*.dialect`) without any effect.
     pub fn accept(&mut self, pattern: &str) {
-        self.covered.push(KeyPattern::new(pattern));
+        self.accepted.push(KeyPattern::new(pattern));
     }
 
     /// Reports a value that is wrong in its context; must not name a secret.
@@ -320,39 +373,19 @@ impl<'p> Reader<'p> {
     }
 
     /// All faults, or else all warnings, with one for each key that nothing reads.
-    pub fn finish(mut self) -> Result<Vec<Warning>, Errors> {
+    pub fn finish(self) -> Result<Vec<Warning>, Errors> {
+        self.finish_with_report().map(|report| report.warnings)
+    }
+
+    /// As [`Self::finish`], with every setting that was asked for.
+    pub fn finish_with_report(mut self) -> Result<Report, Errors> {
         if !self.faults.is_empty() {
             return Err(Errors(self.faults));
         }
-        self.warnings.extend(unknown::find(self.properties, &self.known, &self.covered));
-        Ok(self.warnings)
-    }
-}
-
-fn parse_bool(text: &str) -> Option<bool> {
-    match text.trim().to_ascii_lowercase().as_str() {
-        "true" | "yes" | "y" | "on" => Some(true),
-        "false" | "no" | "n" | "off" => Some(false),
-        _ => None,
-    }
-}
-
-fn parse_resource(text: &str) -> Option<Resource> {
-    let text = text.trim();
-    if let Some(name) = text.strip_prefix("classpath:") {
-        return Some(Resource::Classpath(name.to_owned()));
-    }
-    let path = text.strip_prefix("file:").unwrap_or(text);
-    (!path.is_empty()).then(|| Resource::File(PathBuf::from(path)))
-}
-
-/// serde's message without the text that it quotes, which may be a secret.
-fn without_values(message: &str) -> String {
-    match (message.find("string \""), message.rfind("\", expected")) {
-        (Some(start), Some(end)) if start < end => {
-            format!("{}a string{}", &message[..start], &message[end + 1..])
-        }
-        _ => message.to_owned(),
+        let covered = [self.structures, self.accepted.clone()].concat();
+        self.warnings.extend(unknown::find(self.properties, &self.known, &covered));
+        let accepts = |key: &str| self.accepted.iter().any(|pattern| pattern.covers(key));
+        Ok(Report::new(self.asked, self.properties, accepts, self.warnings))
     }
 }
 

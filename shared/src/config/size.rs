@@ -14,9 +14,16 @@ pub(super) fn parse(text: &str) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
+/// The shortest spelling that [`parse`] reads again.
+pub(super) fn format(bytes: u64) -> String {
+    let units = [(30, "GB"), (20, "MB"), (10, "KB")];
+    let fitting = units.into_iter().find(|(shift, _)| bytes > 0 && bytes.trailing_zeros() >= *shift);
+    fitting.map_or_else(|| bytes.to_string(), |(shift, unit)| format!("{}{unit}", bytes >> shift))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::*;
 
     #[test]
     fn spellings() {
@@ -25,6 +32,16 @@ mod tests {
         assert_eq!(parse("64 KiB"), Some(65_536));
         for bad in ["", "MB", "-1", "1.5M", "1T", "99999999999999999999", "18446744073709551615k"] {
             assert_eq!(parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_written_as_they_are_read() {
+        for (bytes, text) in
+            [(0, "0"), (1000, "1000"), (16_384, "16KB"), (10_485_760, "10MB"), (1 << 33, "8GB")]
+        {
+            assert_eq!(format(bytes), text);
+            assert_eq!(parse(text), Some(bytes));
         }
     }
 }

@@ -35,10 +35,13 @@ impl HealthSettings {
     /// Reads `endpoints.health.*`; `application` is the name unless the settings say another.
     pub fn read(reader: &mut Reader<'_>, application: &str) -> Self {
         let disk_space = DiskSpace {
-            path: reader.path("endpoints.health.disk-space.path").unwrap_or_else(|| PathBuf::from(".")),
+            path: reader.path_or("endpoints.health.disk-space.path", "."),
             threshold_bytes: reader.size("endpoints.health.disk-space.threshold", 10 << 20, 0..=u64::MAX),
         };
-        let application = reader.string_or("micronaut.application.name", application);
+        // Samples of the manual nest it under the server.
+        let nested = "micronaut.server.application.name";
+        let key = if reader.is_set(nested) { nested } else { "micronaut.application.name" };
+        let application = reader.string_or(key, application);
         let mut is_on = |name: &str| reader.bool(&format!("endpoints.health.{name}.enabled"), true);
         Self {
             application,

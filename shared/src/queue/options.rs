@@ -7,6 +7,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::config::Reader;
 
+const DEFAULT_URL: &str = "redis://127.0.0.1:6379";
+
 /// What heartbeats ask of the replicas of Redis: a master that was split off from the others must not keep a
 /// lease alive that those know nothing of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +37,9 @@ pub struct Options {
 impl Options {
     /// Reads `redis.url`, `redis.prefix`, `redis.timeout` and `redis.replicas`.
     pub fn read(reader: &mut Reader<'_>) -> Self {
-        let url = reader.secret("redis.url").unwrap_or_else(|| "redis://127.0.0.1:6379".into());
+        let url = reader.secret("redis.url");
+        reader.otherwise("redis.url", DEFAULT_URL);
+        let url = url.unwrap_or_else(|| DEFAULT_URL.into());
         if url.expose_secret().into_connection_info().is_err() {
             reader.reject("redis.url", "must be redis://[user:password@]host:port[/database]");
         }

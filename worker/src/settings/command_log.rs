@@ -33,8 +33,7 @@ impl CommandLogSettings {
         if let Err(fault) = check(&format) {
             reader.reject(&key("file.format"), &fault);
         }
-        let location = reader.path(&key("file.location"));
-        let location = location.unwrap_or_else(|| PathBuf::from("/var/log/dmf-worker"));
+        let location = reader.path_or(&key("file.location"), "/var/log/dmf-worker");
         let max_size = reader.size(&key("file.max-size"), 10 << 20, 64 << 10..=10 << 30);
         let file = Self::File { format, location, max_size };
         let choices = [("none", Self::None), ("file", file), ("log", Self::Log)];

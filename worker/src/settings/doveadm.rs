@@ -65,7 +65,7 @@ impl Allowances {
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
         Self {
-            programs: reader.list("dmf.worker.command.allow").unwrap_or_else(|| vec!["doveadm".to_owned()]),
+            programs: reader.list_or("dmf.worker.command.allow", &["doveadm"]),
             settings: reader.list("dmf.worker.doveadm-settings.allow").unwrap_or_default(),
             imapc_options: reader.list("dmf.worker.imapc-options.allow").unwrap_or_default(),
             doveadm_protocol: reader.bool("dmf.worker.doveadm.allow-doveadm-protocol", false),
@@ -78,8 +78,8 @@ impl DoveadmSettings {
     /// Reads them.
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
         Self {
-            path: reader.path("dmf.doveadm.path").unwrap_or_else(|| PathBuf::from("/usr/bin/doveadm")),
-            config: reader.path("dmf.doveadm.config").unwrap_or_else(|| PathBuf::from(DEFAULT_CONFIG)),
+            path: reader.path_or("dmf.doveadm.path", "/usr/bin/doveadm"),
+            config: reader.path_or("dmf.doveadm.config", DEFAULT_CONFIG),
             user: reader.string("dmf.doveadm.user"),
             allow: Allowances::read(reader),
             mail_log: MailLog {

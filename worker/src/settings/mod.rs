@@ -11,7 +11,7 @@ mod sync;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use dmf_shared::{
-    config::{DataSource, Environment, Errors, LeaseTimes, Properties, Reader, Sources, Warning},
+    config::{DataSource, Environment, Errors, LeaseTimes, Properties, Reader, Report, Sources, Warning},
     domain::{
         command::Command,
         command_rules::{self, Origin, Stage},
@@ -44,7 +44,7 @@ const VERBATIM: [&str; 4] = [
 ];
 
 /// Keys of the original's file that have no meaning here.
-const WITHOUT_EFFECT: [&str; 8] = [
+const WITHOUT_EFFECT: [&str; 11] = [
     "jackson.**",
     "liquibase.**",
     "endpoints.liquibase.**",
@@ -53,6 +53,9 @@ const WITHOUT_EFFECT: [&str; 8] = [
     "micronaut.router.**",
     "micronaut.server.multipart.**",
     "micronaut.metrics.**",
+    "micronaut.server.metrics.**",
+    "micronaut.server.router.**",
+    "micronaut.server.static-resources.**",
 ];
 
 const DAY: Duration = Duration::from_hours(24);
@@ -109,14 +112,33 @@ impl Settings {
     /// Reads settings from properties that are loaded already.
     pub fn read(properties: &Properties) -> Result<(Self, Vec<Warning>), Errors> {
         let mut reader = Reader::new(properties);
+        let settings = Self::of(&mut reader);
+        let warnings = reader.finish()?;
+        // What is missing is a fault, so all is there once nothing was wrong.
+        Ok((settings.ok_or(Errors(Vec::new()))?, warnings))
+    }
+
+    /// What these files and this environment come to, for the operator to look at.
+    pub fn check(files: &[PathBuf], environment: Environment) -> Result<Report, Errors> {
+        Self::report(&sources(files).load(environment)?)
+    }
+
+    /// As [`Self::check`], from properties that are loaded already.
+    pub fn report(properties: &Properties) -> Result<Report, Errors> {
+        let mut reader = Reader::new(properties);
+        Self::of(&mut reader);
+        reader.finish_with_report()
+    }
+
+    /// None if something is missing without which there are no settings; the reader knows then.
+    fn of(reader: &mut Reader<'_>) -> Option<Self> {
         for pattern in WITHOUT_EFFECT {
             reader.accept(pattern);
         }
-        let reader = &mut reader;
         let threads = reader.number("dmf.worker.threads.max", 10, 1..=10_000);
         let database = DataSource::read(reader, "datasources.default");
         let command = commands(reader);
-        let settings = Self {
+        Some(Self {
             target: target(reader),
             name: name(reader),
             threads,
@@ -130,9 +152,7 @@ impl Settings {
                 &[("RUNNING", BackendState::Running), ("PAUSED", BackendState::Paused)],
                 BackendState::Running,
             ),
-            state_dir: reader
-                .path("dmf.worker.state-dir")
-                .unwrap_or_else(|| PathBuf::from("/var/lib/dmf-worker")),
+            state_dir: reader.path_or("dmf.worker.state-dir", "/var/lib/dmf-worker"),
             grace: reader.duration("dmf.worker.shutdown.grace", Duration::from_mins(1), Duration::ZERO..=DAY),
             rhythm: rhythm(reader),
             sync: SyncSettings::read(reader),
@@ -145,24 +165,14 @@ impl Settings {
             queue: queue::Options::read(reader),
             http: Arc::new(HttpSettings::read(reader)),
             telemetry: TelemetrySettings::read(reader),
-            // Replaced below: a missing data source is a fault that ends this.
-            database: match database {
-                Some(database) => database,
-                None => return Err(faults(std::mem::replace(reader, Reader::new(properties)))),
-            },
-        };
-        let warnings = std::mem::replace(reader, Reader::new(properties)).finish()?;
-        Ok((settings, warnings))
+            database: database?,
+        })
     }
 }
 
 /// Where the settings come from.
 fn sources(files: &[PathBuf]) -> Sources {
     Sources::default().files(files).candidates(CANDIDATES).verbatim(&VERBATIM)
-}
-
-fn faults(reader: Reader<'_>) -> Errors {
-    reader.finish().err().unwrap_or(Errors(Vec::new()))
 }
 
 /// The target, by a name that the API would take.

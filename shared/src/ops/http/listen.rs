@@ -36,7 +36,8 @@ pub struct ListenSettings {
     pub limits: Limits,
 }
 
-/// The original's ports.
+/// The original's address and ports.
+const UNSPECIFIED: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 const PLAIN_PORT: u16 = 8080;
 const TLS_PORT: u16 = 8443;
 
@@ -61,7 +62,8 @@ impl ListenSettings {
                 "localhost" => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
                 text => text.parse().ok(),
             })
-            .unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+            .unwrap_or(UNSPECIFIED);
+        reader.otherwise("micronaut.server.host", UNSPECIFIED);
         let plain_port = reader.port("micronaut.server.port", PLAIN_PORT);
         let tls_port = certificates::either(reader, "port");
         let tls_port = reader.port(&tls_port, TLS_PORT);
