@@ -143,6 +143,7 @@ async fn run(settings: &Settings, telemetry: Telemetry) -> anyhow::Result<ExitCo
         relay: wake.clone(),
         pages: Arc::new(settings.pages.clone()),
     };
+    lifecycle.spawn("redis policy", queue.clone().check_policy(lifecycle.soft().clone()));
     let (life, duties, reaper) = (lifecycle.clone(), store.clone(), settings.reaper);
     lifecycle.spawn("schema", async move {
         match schema.bring_up(&duties, &options, life.soft()).await {

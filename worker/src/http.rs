@@ -1,6 +1,10 @@
 //! The management endpoints of the worker; the admin is the only one who may ask for more than a state.
 
-use std::{net::IpAddr, num::NonZeroU32, sync::Arc};
+use std::{
+    net::IpAddr,
+    num::NonZeroU32,
+    sync::{Arc, OnceLock},
+};
 
 use axum::{
     Extension, Router,
@@ -70,10 +74,10 @@ pub struct Watched<'w> {
     pub store: (&'w Store, String),
     /// Redis.
     pub queue: &'w Queue,
-    /// Whether the worker rests.
-    pub table: &'w Arc<Table>,
+    /// Whether the worker rests; empty until it has taken its place.
+    pub table: &'w Arc<OnceLock<Arc<Table>>>,
     /// Version and dialect of doveadm.
-    pub doveadm: (&'w str, String),
+    pub doveadm: (String, String),
 }
 
 /// The endpoints as a router.
@@ -135,10 +139,12 @@ fn indicators(settings: &HttpSettings, watched: &Watched<'_>) -> Health {
     }
     let table = watched.table.clone();
     health = health.indicator("backend", move || {
-        let is_resting = table.is_resting();
-        async move {
-            if is_resting { Report::down("rests after trouble with its own Dovecot") } else { Report::up() }
-        }
+        let report = match table.get() {
+            None => Report::down("waits for the database and its schema"),
+            Some(table) if table.is_resting() => Report::down("rests after trouble with its own Dovecot"),
+            Some(_) => Report::up(),
+        };
+        async move { report }
     });
     health.common(on).build()
 }

@@ -4,7 +4,7 @@ use std::{
     io::Write as _,
     path::PathBuf,
     process::ExitCode,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
     time::Duration,
 };
 
@@ -136,12 +136,24 @@ async fn run(settings: Settings, telemetry: Telemetry) -> anyhow::Result<ExitCod
     };
     let store = Store::connect_lazily(&store::Options::from(&settings.database));
     let queue = Queue::connect_lazily(&settings.queue)?;
+    lifecycle.spawn("redis policy", queue.clone().check_policy(lifecycle.soft().clone()));
+    let readiness = Readiness::new(lifecycle.soft().clone());
+    let registered = Arc::new(OnceLock::new());
+    let watched = Watched {
+        store: (&store, settings.database.url.display()),
+        queue: &queue,
+        table: &registered,
+        doveadm: machine.doveadm(),
+    };
+    // Before the worker has its place: who asks is to hear that it waits.
+    serve(&settings.http, &watched, &lifecycle, telemetry, readiness.clone()).await?;
     let Some(backend) = take_place(&store, &state, &settings, &lifecycle).await? else {
         return Ok(ExitCode::SUCCESS);
     };
     let wake = Arc::new(Notify::new());
     let table = Arc::new(Table::new(backend.max_threads, settings.reserved_for_priority, wake.clone()));
     table.set_state(backend.wanted_state);
+    registered.get_or_init(|| table.clone());
     let claimant = Arc::new(Claimant {
         store: store.clone(),
         queue,
@@ -157,15 +169,7 @@ async fn run(settings: Settings, telemetry: Telemetry) -> anyhow::Result<ExitCod
         untold: Mutex::default(),
     });
     let (rhythm, grace) = (settings.rhythm, settings.grace);
-    let (http, url) = (settings.http.clone(), settings.database.url.display());
     let runner = Runner::new(claimant.clone(), settings, machine);
-    let watched = Watched {
-        store: (&store, url),
-        queue: &claimant.queue,
-        table: &claimant.table,
-        doveadm: runner.doveadm(),
-    };
-    serve(&http, &watched, &lifecycle, telemetry).await?;
     let runtime = Runtime {
         heartbeat: Heartbeat {
             claimant: claimant.clone(),
@@ -184,6 +188,7 @@ async fn run(settings: Settings, telemetry: Telemetry) -> anyhow::Result<ExitCod
         threads = backend.max_threads,
         "the worker is ready"
     );
+    readiness.set();
     lifecycle.spawn("worker", runtime.run(lifecycle.clone()));
     lifecycle.notify_ready();
     let ending = lifecycle.run(grace + HAND_BACK).await;
@@ -204,6 +209,7 @@ async fn serve(
     watched: &Watched<'_>,
     lifecycle: &Lifecycle,
     telemetry: Telemetry,
+    readiness: Readiness,
 ) -> anyhow::Result<()> {
     let listen = http.listen.clone();
     lifecycle
@@ -215,8 +221,6 @@ async fn serve(
         .context("signals")?;
     let Some(listen) = &http.listen else { return Ok(()) };
     let server = Server::bind(listen).await.with_context(|| listen.address.to_string())?;
-    let readiness = Readiness::new(lifecycle.soft().clone());
-    readiness.set();
     let router = http::router(http, watched, readiness, telemetry);
     tracing::info!(address = %listen.address, tls = listen.certificates.is_some(), "serving the management endpoints");
     lifecycle.spawn("http", server.serve(router, lifecycle.clone()));

@@ -12,6 +12,7 @@ mod heartbeat;
 mod lead;
 mod observe;
 mod options;
+mod policy;
 mod producer;
 mod progress;
 mod propose;

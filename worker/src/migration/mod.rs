@@ -82,6 +82,11 @@ impl Machine {
         }
         Ok(Self { supervisor, setup, run_as })
     }
+
+    /// Version of its doveadm, and the dialect that this speaks.
+    pub fn doveadm(&self) -> (String, String) {
+        (self.setup.version.text.clone(), self.setup.version.dialect().to_string())
+    }
 }
 
 /// How the steps ended.
@@ -154,11 +159,6 @@ impl Runner {
         Planner::new(commands, &self.setup, claimed)
             .unwrap_or_else(|_| Planner::without_password(commands, &self.setup, claimed))
             .secrets()
-    }
-
-    /// Version of the doveadm of this machine, and the dialect that it speaks.
-    pub fn doveadm(&self) -> (&str, String) {
-        (&self.setup.version.text, self.setup.version.dialect().to_string())
     }
 
     /// Runs a migration to its end and gives its lease up, whatever happens.
