@@ -10,6 +10,7 @@ pub mod reaper;
 pub mod rebuild;
 pub mod reconciler;
 pub mod relay;
+pub mod retention;
 pub mod rotate;
 pub mod schema;
 pub mod settings;

@@ -8,7 +8,7 @@ use dmf_scheduler::{
     api::{crowding::Room, limits::RateLimits},
     app::{self, App},
     gen_certs::GenCerts,
-    health, reaper, reconciler, relay, rotate,
+    health, reaper, reconciler, relay, retention, rotate,
     schema::{self, Schema},
     settings::Settings,
 };
@@ -144,11 +144,12 @@ async fn run(settings: &Settings, telemetry: Telemetry) -> anyhow::Result<ExitCo
         pages: Arc::new(settings.pages.clone()),
     };
     lifecycle.spawn("redis policy", queue.clone().check_policy(lifecycle.soft().clone()));
-    let (life, duties, reaper) = (lifecycle.clone(), store.clone(), settings.reaper);
+    let (life, duties) = (lifecycle.clone(), store.clone());
+    let (reaper, sweeping) = (settings.reaper, settings.retention);
     lifecycle.spawn("schema", async move {
         match schema.bring_up(&duties, &options, life.soft()).await {
             Ok(true) => {
-                start_duties(&life, &duties, &queue, reaper, wake);
+                start_duties(&life, &duties, &queue, (reaper, sweeping), wake);
                 readiness.set();
             }
             Ok(false) => {}
@@ -176,13 +177,14 @@ fn start_duties(
     lifecycle: &Lifecycle,
     store: &Store,
     queue: &Queue,
-    reaper: reaper::Settings,
+    (reaper, sweeping): (reaper::Settings, retention::Settings),
     wake: Arc<Notify>,
 ) {
     let stop = || lifecycle.soft().clone();
     lifecycle.spawn("relay", relay::run(store.clone(), queue.clone(), wake.clone(), stop()));
     lifecycle.spawn("reaper", reaper::run(store.clone(), queue.clone(), reaper, wake, stop()));
     lifecycle.spawn("reconciler", reconciler::run(store.clone(), queue.clone(), stop()));
+    lifecycle.spawn("retention", retention::run(store.clone(), queue.clone(), sweeping, stop()));
     lifecycle.spawn("tables of Sources", schema::keep_up(store.clone(), stop()));
 }
 

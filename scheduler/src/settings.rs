@@ -20,7 +20,7 @@ use crate::{
         pages::{Page, Pages},
         versioning::Versioning,
     },
-    reaper,
+    reaper, retention,
 };
 
 /// Where the settings are when no file is named: the manual's path, then the working directory.
@@ -79,6 +79,8 @@ pub struct Settings {
     pub health: HealthSettings,
     /// What takes back the leases of lost workers.
     pub reaper: reaper::Settings,
+    /// What is thrown away when.
+    pub retention: retention::Settings,
     /// Logging.
     pub telemetry: TelemetrySettings,
     /// How long requests and duties may take to end after SIGTERM.
@@ -136,6 +138,7 @@ impl Settings {
         let access = AccessRules::read(reader);
         let health = HealthSettings::read(reader, "api");
         let reaper = reaper_settings(reader);
+        let retention = retention::Settings::read(reader);
         let telemetry = TelemetrySettings::read(reader);
         let grace = reader.duration(
             "dmf.scheduler.shutdown.grace",
@@ -158,6 +161,7 @@ impl Settings {
             access,
             health,
             reaper,
+            retention,
             telemetry,
             grace,
         })

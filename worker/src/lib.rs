@@ -10,6 +10,7 @@ pub mod orders;
 pub mod process;
 pub mod progress;
 pub mod registration;
+pub mod retention;
 pub mod runtime;
 pub mod settings;
 pub mod tools;

@@ -12,6 +12,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use dmf_shared::{
     config::{self, Environment},
+    domain::clock::Clock,
     ops::{
         Lifecycle, Telemetry,
         http::{Readiness, Server},
@@ -27,6 +28,7 @@ use dmf_worker::{
     migration::{Machine, Runner},
     process::guard,
     registration::{self, StateDir},
+    retention,
     runtime::Runtime,
     settings::{CommandSettings, Settings},
     tools::{self, CommandTool, RenderArguments, Tool},
@@ -169,6 +171,8 @@ async fn run(settings: Settings, telemetry: Telemetry) -> anyhow::Result<ExitCod
         untold: Mutex::default(),
     });
     let (rhythm, grace) = (settings.rhythm, settings.grace);
+    let sweeping = retention::run(settings.command_log.clone(), Clock::system(), lifecycle.soft().clone());
+    lifecycle.spawn("retention", sweeping);
     let runner = Runner::new(claimant.clone(), settings, machine);
     let runtime = Runtime {
         heartbeat: Heartbeat {

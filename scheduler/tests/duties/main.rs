@@ -6,4 +6,5 @@ mod crowd;
 mod rebuild;
 mod reconciler;
 mod relay;
+mod retention;
 mod support;

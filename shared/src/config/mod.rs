@@ -9,6 +9,7 @@ use std::{
     process::ExitCode,
 };
 
+pub mod age;
 pub mod duration;
 pub mod environment;
 pub mod error;

@@ -39,7 +39,7 @@ impl CommandLog {
         let sink = match &self.settings {
             CommandLogSettings::None => Sink::None,
             CommandLogSettings::Log => Sink::Log,
-            CommandLogSettings::File { format, location, max_size } => {
+            CommandLogSettings::File { format, location, max_size, .. } => {
                 Sink::File(LogFile::new(location.join(file_name(format, held)), *max_size))
             }
         };

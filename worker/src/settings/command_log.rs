@@ -1,8 +1,8 @@
 //! `dmf.worker.command.logging`: where the output of the commands of migrations is kept.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
-use dmf_shared::config::Reader;
+use dmf_shared::config::{Reader, age};
 
 /// What a file's name may be made of, with the values of a migration.
 pub const PROPERTIES: [&str; 4] = ["source", "user", "phase", "id"];
@@ -22,6 +22,8 @@ pub enum CommandLogSettings {
         location: PathBuf,
         /// The size at which a file is put aside, in bytes; one older file is kept.
         max_size: u64,
+        /// Files that were not written to for so long are deleted; none ever unless set.
+        keep: Option<Duration>,
     },
 }
 
@@ -35,7 +37,8 @@ impl CommandLogSettings {
         }
         let location = reader.path_or(&key("file.location"), "/var/log/dmf-worker");
         let max_size = reader.size(&key("file.max-size"), 10 << 20, 64 << 10..=10 << 30);
-        let file = Self::File { format, location, max_size };
+        let keep = age::read(reader, "dmf.retention.command-log");
+        let file = Self::File { format, location, max_size, keep };
         let choices = [("none", Self::None), ("file", file), ("log", Self::Log)];
         reader.choice(&key("type"), &choices, Self::None)
     }

@@ -44,7 +44,7 @@ const VERBATIM: [&str; 4] = [
 ];
 
 /// Keys of the original's file that have no meaning here.
-const WITHOUT_EFFECT: [&str; 11] = [
+const WITHOUT_EFFECT: [&str; 14] = [
     "jackson.**",
     "liquibase.**",
     "endpoints.liquibase.**",
@@ -56,6 +56,10 @@ const WITHOUT_EFFECT: [&str; 11] = [
     "micronaut.server.metrics.**",
     "micronaut.server.router.**",
     "micronaut.server.static-resources.**",
+    // The schedulers' own.
+    "dmf.retention.journal",
+    "dmf.retention.details",
+    "dmf.retention.audit",
 ];
 
 const DAY: Duration = Duration::from_hours(24);
