@@ -10,7 +10,7 @@ use axum::{
 };
 use dmf_shared::{
     crypto::KeyRing,
-    ops::http::{AccessRules, Admin, Management, TrustedProxies, management, peer},
+    ops::http::{AccessRules, Admin, Management, TrustedProxies, peer},
     queue::Queue,
     store::Store,
 };
@@ -22,11 +22,11 @@ use tower_http::{
 
 use crate::{
     api::{
-        access, audit, auth,
+        access, auth,
         crowding::{self, Room},
         encoding, error, json,
         limits::RateLimits,
-        pages::{self, Pages},
+        pages::{self, Document, Pages},
         routes, trace, uri, v1,
         versioning::Versioning,
     },
@@ -74,10 +74,10 @@ pub struct App {
 pub fn router(app: App) -> Router {
     let request_id = HeaderName::from_static("x-request-id");
     let routes = routes::router(&app)
-        .merge(management::router().route_layer(from_fn_with_state(app.clone(), audit::note_level)))
-        .merge(pages::router(&app.pages, &app.api_key_header))
+        .merge(pages::router(&app.pages))
         .fallback(auth::unknown_url)
         .layer(Extension(app.management.clone()))
+        .layer(Extension(Document::new(&app.api_key_header)))
         .layer(from_fn_with_state(app.clone(), access::check))
         .layer(DefaultBodyLimit::max(json::BODY_LIMIT))
         .layer(CatchPanicLayer::custom(trace::panicked))

@@ -18,6 +18,8 @@ use super::{
 pub struct Fields {
     object: Map<String, Value>,
     known: Vec<Property>,
+    /// Fields that may not be null, though nobody asked for them yet.
+    kept: Vec<&'static str>,
     errors: Vec<String>,
     warnings: Vec<String>,
     lenient: bool,
@@ -63,7 +65,14 @@ const NAME_LIMIT: usize = 64;
 impl Fields {
     /// The fields of this object.
     pub const fn new(object: Map<String, Value>) -> Self {
-        Self { object, known: Vec::new(), errors: Vec::new(), warnings: Vec::new(), lenient: false }
+        Self {
+            object,
+            known: Vec::new(),
+            kept: Vec::new(),
+            errors: Vec::new(),
+            warnings: Vec::new(),
+            lenient: false,
+        }
     }
 
     /// The same; with `lenient`, unknown fields are no fault.
@@ -95,7 +104,13 @@ impl Fields {
         kind: Kind,
         read: impl FnOnce(&Value) -> Result<T, Vec<String>>,
     ) -> Given<T> {
-        self.known.push(Property { name: field, kind, required: false, nullable: true });
+        self.known.push(Property {
+            name: field,
+            kind,
+            required: false,
+            nullable: !self.kept.contains(&field),
+            read_only: false,
+        });
         // Not `remove`, which would bring the others into another order.
         match self.object.shift_remove(field) {
             None => Given::Absent,
@@ -146,7 +161,7 @@ impl Fields {
 
     /// The mail identifier of a user on its Source.
     pub fn source_uid(&mut self) -> Option<String> {
-        let given = self.text("sourceUid");
+        let given = self.read("sourceUid", Kind::Segment, short_text);
         let uid = self.require("sourceUid", given);
         if uid.as_deref().is_some_and(is_dots) {
             self.refuse("sourceUid", "must not be . or .., which stand for something else in a path");
@@ -166,14 +181,14 @@ impl Fields {
     /// A whole number from `min` to `max`.
     pub fn number(&mut self, field: &'static str, min: u32, max: u32) -> Given<u32> {
         self.read(field, Kind::Number { min, max }, |value| {
-            let number = u32::try_from(value.as_u64()?).ok()?;
+            let number = u32::try_from(whole(value)?).ok()?;
             (min..=max).contains(&number).then_some(number)
         })
     }
 
     /// A TCP port.
     pub fn port(&mut self, field: &'static str) -> Given<u16> {
-        self.read(field, Kind::Port, |value| u16::try_from(value.as_u64()?).ok().filter(|port| *port > 0))
+        self.read(field, Kind::Port, |value| u16::try_from(whole(value)?).ok().filter(|port| *port > 0))
     }
 
     /// `true` or `false`.
@@ -214,9 +229,15 @@ impl Fields {
 
     /// Refuses `null` for a field that can be changed but not cleared, before it is taken.
     pub fn refuse_null(&mut self, field: &'static str) {
+        self.kept.push(field);
         if self.object.get(field) == Some(&Value::Null) {
             self.refuse(field, "can't be null");
         }
+    }
+
+    /// Says of a field that was read that it can't be changed.
+    pub fn read_only(&mut self, field: &'static str) {
+        self.describe(field, |property| property.read_only = true);
     }
 
     /// Takes a field that can't be changed: as it is, so that what was read can be written back.
@@ -326,6 +347,18 @@ impl Fields {
             .max_by(|a, b| a.0.total_cmp(&b.0))
             .map(|(_, known)| known)
     }
+}
+
+/// A whole number, which JSON may also write with a point: `5.0` is 5.
+fn whole(value: &Value) -> Option<i64> {
+    // Beyond this, floating point leaves numbers out.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let from_float = |number: f64| {
+        #[allow(clippy::cast_possible_truncation, reason = "it is whole and small enough")]
+        let whole = number as i64;
+        (number.fract() == 0.0 && number.abs() < EXACT).then_some(whole)
+    };
+    value.as_i64().or_else(|| value.as_f64().and_then(from_float))
 }
 
 /// What clients and proxies take out of a path.

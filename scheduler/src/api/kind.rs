@@ -16,10 +16,25 @@ pub const SECRET_LIMIT: usize = 1024;
 /// Most items of a list.
 pub const TEXTS_LIMIT: usize = 1000;
 
+/// Longest text of a time.
+const TIME_LIMIT: usize = 40;
+
 /// One or more characters, none of them a control character.
 const NO_CONTROL: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]+$";
-/// What [`Kind::Name`] describes.
-const NAME: &str = "^[^-/\\s\\u0000-\\u001f\\u007f-\\u009f]([^/\\u0000-\\u001f\\u007f-\\u009f]*[^/\\s\\u0000-\\u001f\\u007f-\\u009f])?$";
+/// What [`Kind::Name`] describes: behind a point stands something that is no point, or two characters.
+const NAME: &str = "^([^-./\\s\\u0000-\\u001f\\u007f-\\u009f]([^/\\u0000-\\u001f\\u007f-\\u009f]*[^/\\s\\u0000-\\u001f\\u007f-\\u009f])?\
+    |\\.([^./\\s\\u0000-\\u001f\\u007f-\\u009f]|[^/\\u0000-\\u001f\\u007f-\\u009f]+[^/\\s\\u0000-\\u001f\\u007f-\\u009f]))$";
+/// The same of [`Kind::Segment`].
+const SEGMENT: &str = "^([^.\\u0000-\\u001f\\u007f-\\u009f][^\\u0000-\\u001f\\u007f-\\u009f]*\
+    |\\.([^.\\u0000-\\u001f\\u007f-\\u009f]|[^\\u0000-\\u001f\\u007f-\\u009f]{2,}))$";
+/// Date and time of day, extended and basic, of [`Kind::Time`]. Of what is accepted it leaves out the 29th of
+/// February, years that few will see, and that both forms may stand side by side.
+const TIME: &str = "^(19[89][0-9]|[2-8][0-9]{3})(\
+    -((0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])|(0[13-9]|1[0-2])-(29|30)|(0[13578]|1[02])-31\
+    |W(0[1-9]|[1-4][0-9]|5[0-2])-[1-7]|(00[1-9]|0[1-9][0-9]|[12][0-9]{2}|3[0-5][0-9]|36[0-5]))\
+    ([Tt ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]([.,][0-9]{1,12})?)?([Zz]|[+-]([01][0-9]|2[0-3])(:?[0-5][0-9])?)?)?\
+    |((0[1-9]|1[0-2])(0[1-9]|1[0-9]|2[0-8])|(0[13-9]|1[0-2])(29|30)|(0[13578]|1[02])31)\
+    ([Tt]([01][0-9]|2[0-3])[0-5][0-9]([0-5][0-9]([.,][0-9]{1,12})?)?([Zz]|[+-]([01][0-9]|2[0-3])([0-5][0-9])?)?)?)$";
 
 /// Names of phases.
 pub const PHASES: &[&str] = &[Phase::PreSync.as_str(), Phase::Cutover.as_str()];
@@ -53,6 +68,8 @@ pub enum Kind {
         /// Longest name.
         limit: usize,
     },
+    /// A short text that is no `.` and no `..`, which stand for something else in a path.
+    Segment,
     /// A short text without `*` and `?`, which doveadm takes as a mask over users.
     TargetUid,
     /// The name of a Source.
@@ -79,6 +96,8 @@ pub enum Kind {
     Flag,
     /// One of these texts.
     OneOf(&'static [&'static str]),
+    /// One of these texts, in large or small letters.
+    AnyCaseOf(&'static [&'static str]),
     /// Several of these texts, separated by commas.
     SomeOf(&'static [&'static str]),
     /// Where the page before ended.
@@ -87,6 +106,8 @@ pub enum Kind {
     Texts,
     /// A list of `key=value`.
     Assignments,
+    /// One or more `name:value`, as a parameter that may stand there more than once.
+    Tags,
     /// A point in time.
     Time,
     /// A program call.
@@ -106,12 +127,16 @@ pub struct Property {
     pub required: bool,
     /// It may be null, which clears it, or is as good as leaving it out.
     pub nullable: bool,
+    /// It may be given only as it is, so that what was read can be written back.
+    pub read_only: bool,
 }
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Text => write!(f, "a text of 1 to {TEXT_LIMIT} bytes without control characters"),
+            Self::Text | Self::Segment => {
+                write!(f, "a text of 1 to {TEXT_LIMIT} bytes without control characters")
+            }
             Self::TextOf { limit } => write!(f, "a text of 1 to {limit} bytes without control characters"),
             Self::Name { limit } => write!(
                 f,
@@ -129,8 +154,10 @@ impl fmt::Display for Kind {
             Self::Number { min, max } => write!(f, "a whole number from {min} to {max}"),
             Self::Port => f.write_str("a port from 1 to 65535"),
             Self::Flag => f.write_str("true or false"),
-            Self::OneOf([all @ .., last]) if !all.is_empty() => write!(f, "{} or {last}", all.join(", ")),
-            Self::OneOf(all) => f.write_str(&all.join(", ")),
+            Self::OneOf([all @ .., last]) | Self::AnyCaseOf([all @ .., last]) if !all.is_empty() => {
+                write!(f, "{} or {last}", all.join(", "))
+            }
+            Self::OneOf(all) | Self::AnyCaseOf(all) => f.write_str(&all.join(", ")),
             Self::SomeOf(all) => write!(f, "one or more of {}, separated by commas", all.join(", ")),
             Self::Cursor => f.write_str("the nextCursor of an earlier page"),
             Self::Texts => write!(
@@ -142,6 +169,7 @@ impl fmt::Display for Kind {
                 "a list of at most {TEXTS_LIMIT} texts of the form key=value, of 1 to {TEXT_LIMIT} bytes without \
                  control characters"
             ),
+            Self::Tags => f.write_str("texts of the form name:value"),
             Self::Time => f.write_str("a time such as 2024-05-01T22:00:00Z"),
             Self::Command | Self::OptionalCommand => f.write_str("a command"),
         }
@@ -157,6 +185,7 @@ impl Kind {
         match self {
             Self::Text => pattern(NO_CONTROL).max_length(Some(TEXT_LIMIT)).into(),
             Self::TextOf { limit } => pattern(NO_CONTROL).max_length(Some(limit)).into(),
+            Self::Segment => pattern(SEGMENT).max_length(Some(TEXT_LIMIT)).into(),
             Self::TargetUid => {
                 pattern("^[^*?\\u0000-\\u001f\\u007f-\\u009f]+$").max_length(Some(TEXT_LIMIT)).into()
             }
@@ -170,6 +199,10 @@ impl Kind {
             Self::Port => number(1, u16::MAX.into(), nullable),
             Self::Flag => ObjectBuilder::new().schema_type(types(Type::Boolean, nullable)).into(),
             Self::OneOf(all) => one_of(all, nullable),
+            Self::AnyCaseOf(all) => {
+                let words: Vec<_> = all.iter().map(|word| any_case(word)).collect();
+                pattern(&format!("^({})$", words.join("|"))).into()
+            }
             Self::SomeOf(all) => {
                 let one = format!("({})", all.join("|"));
                 pattern(&format!("^{one}(,{one})*$")).into()
@@ -179,8 +212,12 @@ impl Kind {
             Self::Assignments => {
                 texts("^[A-Za-z0-9_./:@][A-Za-z0-9_./:@-]*=[^\\u0000-\\u001f\\u007f-\\u009f]*$", nullable)
             }
+            Self::Tags => {
+                let one = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[^:]+:"));
+                ArrayBuilder::new().items(one).into()
+            }
             // Any ISO-8601 form; the format `date-time` is but one of them.
-            Self::Time => text().into(),
+            Self::Time => pattern(TIME).max_length(Some(TIME_LIMIT)).into(),
             Self::OptionalCommand => {
                 let nothing = ObjectBuilder::new().schema_type(Type::Object).max_properties(Some(0));
                 OneOfBuilder::new()
@@ -203,6 +240,15 @@ pub fn types(of: Type, nullable: bool) -> SchemaType {
 pub fn one_of(all: &[&str], nullable: bool) -> RefOr<Schema> {
     let values = all.iter().map(|value| json!(value)).chain(nullable.then_some(Value::Null));
     ObjectBuilder::new().schema_type(types(Type::String, nullable)).enum_values(Some(values)).into()
+}
+
+/// A pattern for a word in large or small letters.
+fn any_case(word: &str) -> String {
+    let letters = word.chars().map(|letter| match letter.to_ascii_lowercase() {
+        small if small == letter => letter.to_string(),
+        small => format!("[{letter}{small}]"),
+    });
+    letters.collect()
 }
 
 fn number(min: u32, max: u32, nullable: bool) -> RefOr<Schema> {

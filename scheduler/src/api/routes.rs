@@ -12,8 +12,11 @@ use dmf_shared::ops::http::management;
 
 use super::{
     admin::{self, backends, sourcehosts, sources, targets},
-    audit, auth, crowding, deadline, health, json, migrations,
+    audit, auth, crowding, deadline, json,
+    management::{health, info, loggers, metrics},
+    migrations,
     openapi::{Body, Doc},
+    pages::{self, Page},
     ready, users,
 };
 use crate::app::App;
@@ -27,6 +30,8 @@ pub enum Access {
     Customer,
     /// Everybody; what the answer tells may depend on credentials.
     Everybody,
+    /// The admin, or whoever the configuration opens it to.
+    Configured,
 }
 
 /// One route.
@@ -40,18 +45,46 @@ pub struct Route {
     pub access: Access,
     /// What the OpenAPI document says of it.
     pub doc: Doc,
+    /// The page that it is; the configuration may leave that out.
+    pub page: Option<Page>,
     handler: MethodRouter<App>,
 }
 
 /// All routes.
 pub fn routes() -> Vec<Route> {
-    [of_everybody(), of_sources(), of_targets(), of_customers()].into_iter().flatten().collect()
+    let all = [of_management(), of_pages(), of_sources(), of_targets(), of_customers()];
+    all.into_iter().flatten().collect()
 }
 
-/// Routes for everybody.
-fn of_everybody() -> Vec<Route> {
-    use Access::Everybody;
-    vec![get(Everybody, "/health", management::health, health::HEALTH)]
+/// The state of this scheduler. What changes something asks for the admin in any configuration.
+fn of_management() -> Vec<Route> {
+    use Access::{Configured, Everybody};
+    vec![
+        get(Everybody, "/health", management::health, health::HEALTH),
+        get(Everybody, "/health/liveness", management::liveness, health::LIVENESS),
+        get(Everybody, "/health/readiness", management::readiness, health::READINESS),
+        get(Configured, "/info", management::info, info::INFO),
+        get(Configured, "/loggers", management::loggers, loggers::LIST),
+        get(Configured, "/loggers/{logger}", management::logger, loggers::READ),
+        post(Configured, "/loggers/{logger}", management::set_logger, loggers::SET),
+        get(Configured, "/metrics", management::list_metrics, metrics::LIST),
+        get(Configured, "/metrics/{metric}", management::show_metric, metrics::READ),
+        get(Configured, "/prometheus", management::prometheus, metrics::PROMETHEUS),
+    ]
+}
+
+/// The document and what shows it.
+fn of_pages() -> Vec<Route> {
+    let page = |page, route| Route { page: Some(page), ..route };
+    vec![
+        page(Page::Document, get(Access::Everybody, pages::DOCUMENT, pages::document, pages::doc::DOCUMENT)),
+        page(
+            Page::SwaggerUi,
+            get(Access::Everybody, "/swagger-ui", pages::swagger_ui, pages::doc::SWAGGER_UI),
+        ),
+        page(Page::Redoc, get(Access::Everybody, "/redoc", pages::redoc, pages::doc::REDOC)),
+        page(Page::Rapidoc, get(Access::Everybody, "/rapidoc", pages::rapidoc, pages::doc::RAPIDOC)),
+    ]
 }
 
 /// What the admin does with Sources and their hosts.
@@ -234,9 +267,14 @@ fn of_customers() -> Vec<Route> {
 
 /// The routes as a router. A request goes through the check of credentials, the reading of its body, its
 /// deadline, and, where it changes something, the audit log. Each route has its check also for methods that it
-/// does not have.
+/// does not have. The checks of other routes than the API's are all before the router.
 pub fn router(app: &App) -> Router<App> {
-    routes().into_iter().fold(Router::new(), |router, Route { method, path, access, doc, handler }| {
+    let served = routes().into_iter().filter(|route| route.page.is_none_or(|page| app.pages.contains(&page)));
+    served.fold(Router::new(), |router, Route { method, path, access, doc, handler, .. }| {
+        if access == Access::Configured {
+            return router
+                .route(path, handler.route_layer(from_fn_with_state(app.clone(), audit::note_level)));
+        }
         let handler = match method {
             Method::GET => handler,
             _ => handler.route_layer(from_fn_with_state(app.clone(), audit::note)),
@@ -256,24 +294,24 @@ pub fn router(app: &App) -> Router<App> {
         let handler = match access {
             Access::Admin => handler.layer(from_fn_with_state(app.clone(), auth::require_admin)),
             Access::Customer => handler.layer(from_fn_with_state(app.clone(), auth::require_customer)),
-            Access::Everybody => handler,
+            Access::Everybody | Access::Configured => handler,
         };
         router.route(path, handler)
     })
 }
 
 fn get<H: Handler<T, App>, T: 'static>(access: Access, path: &'static str, handler: H, doc: Doc) -> Route {
-    Route { method: Method::GET, path, access, doc, handler: routing::get(handler) }
+    Route { method: Method::GET, path, access, doc, page: None, handler: routing::get(handler) }
 }
 
 fn post<H: Handler<T, App>, T: 'static>(access: Access, path: &'static str, handler: H, doc: Doc) -> Route {
-    Route { method: Method::POST, path, access, doc, handler: routing::post(handler) }
+    Route { method: Method::POST, path, access, doc, page: None, handler: routing::post(handler) }
 }
 
 fn put<H: Handler<T, App>, T: 'static>(access: Access, path: &'static str, handler: H, doc: Doc) -> Route {
-    Route { method: Method::PUT, path, access, doc, handler: routing::put(handler) }
+    Route { method: Method::PUT, path, access, doc, page: None, handler: routing::put(handler) }
 }
 
 fn delete<H: Handler<T, App>, T: 'static>(access: Access, path: &'static str, handler: H, doc: Doc) -> Route {
-    Route { method: Method::DELETE, path, access, doc, handler: routing::delete(handler) }
+    Route { method: Method::DELETE, path, access, doc, page: None, handler: routing::delete(handler) }
 }

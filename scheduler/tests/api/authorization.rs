@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 
 use axum::http::header;
-use dmf_scheduler::api::routes::{Access, routes};
+use dmf_scheduler::api::{
+    pages,
+    routes::{Access, routes},
+};
 use serde_json::{Value, json};
 
 use crate::support::{ADMIN, Api, KEY, KEY_HEADER, first, request, with_json};
@@ -128,17 +131,40 @@ fn migration_rows() -> Vec<Row> {
     ]
 }
 
-fn rows() -> Vec<Row> {
-    let health = Row {
-        access: Access::Everybody,
-        method: "GET",
-        route: "/health".to_owned(),
-        path: "/health".to_owned(),
+fn management_rows() -> Vec<Row> {
+    let row = |access, method, route: &str, path: &str| Row {
+        access,
+        method,
+        route: route.to_owned(),
+        path: path.to_owned(),
         body: Value::Null,
         status: 200,
     };
-    let of_api = [source_rows(), target_rows(), user_rows(), migration_rows()];
-    std::iter::once(health).chain(of_api.into_iter().flatten()).collect()
+    let open = |path: &str| row(Access::Everybody, "GET", path, path);
+    let guarded = |method, route: &str, path: &str| row(Access::Configured, method, route, path);
+    let metric = "/metrics/process.uptime";
+    vec![
+        open("/health"),
+        open("/health/liveness"),
+        // The API of a test has no process that would say that it has started.
+        Row { status: 503, ..open("/health/readiness") },
+        guarded("GET", "/info", "/info"),
+        guarded("GET", "/loggers", "/loggers"),
+        guarded("GET", "/loggers/{logger}", "/loggers/dmf"),
+        guarded("POST", "/loggers/{logger}", "/loggers/dmf").with(json!({ "configuredLevel": "WARN" })),
+        guarded("GET", "/metrics", "/metrics"),
+        guarded("GET", "/metrics/{metric}", metric),
+        guarded("GET", "/prometheus", "/prometheus"),
+        open(pages::DOCUMENT),
+        open("/swagger-ui"),
+        open("/redoc"),
+        open("/rapidoc"),
+    ]
+}
+
+fn rows() -> Vec<Row> {
+    let all = [management_rows(), source_rows(), target_rows(), user_rows(), migration_rows()];
+    all.into_iter().flatten().collect()
 }
 
 #[test]
@@ -149,6 +175,30 @@ fn every_route_has_a_row() {
         routes().iter().map(|route| text(route.access, route.method.as_str(), route.path)).collect();
     assert_eq!(tested, there);
     assert_eq!(rows().len(), routes().len());
+}
+
+/// What the pages load is for everybody who may see them.
+#[tokio::test]
+async fn parts_of_pages_are_open() {
+    let parts = [
+        "/rapidoc/",
+        "/rapidoc/rapidoc-min.js",
+        "/redoc/",
+        "/redoc/redoc.standalone.js",
+        "/swagger-ui/",
+        "/swagger-ui/start.js",
+        "/swagger-ui/swagger-ui-bundle.js",
+        "/swagger-ui/swagger-ui.css",
+    ];
+    let there: BTreeSet<_> = pages::paths_of_parts().into_iter().collect();
+    assert_eq!(there, BTreeSet::from(parts));
+    let api = Api::start().await;
+    for part in parts {
+        for method in ["GET", "DELETE"] {
+            let answer = api.send(with_json(request(method, part), &Value::Null)).await;
+            assert_eq!(answer.status, if method == "GET" { 200 } else { 405 }, "{method} {part}");
+        }
+    }
 }
 
 async fn status(api: &Api, row: &Row, method: &str, credentials: &[(&str, &str)]) -> u16 {
@@ -187,14 +237,19 @@ async fn each_route_answers_its_own_callers_and_nobody_else() {
     ];
     for row in rows() {
         let (right, foreign) = match row.access {
-            Access::Admin => (admin, Some(customer)),
+            Access::Admin | Access::Configured => (admin, Some(customer)),
             Access::Customer => (customer, Some(admin)),
             Access::Everybody => (("x-none", "x"), None),
         };
         let name = format!("{} {}", row.method, row.route);
-        let refused = if row.access == Access::Everybody { 200 } else { 401 };
-        for credentials in wrong.iter().cloned().chain(foreign.map(|foreign| vec![foreign])) {
-            assert_eq!(status(&api, &row, row.method, &credentials).await, refused, "{name} {credentials:?}");
+        let refused = if row.access == Access::Everybody { row.status } else { 401 };
+        for credentials in &wrong {
+            assert_eq!(status(&api, &row, row.method, credentials).await, refused, "{name} {credentials:?}");
+        }
+        if let Some(foreign) = foreign {
+            // Of a management endpoint everybody may know that it is there.
+            let refused = if row.access == Access::Configured { 403 } else { 401 };
+            assert_eq!(status(&api, &row, row.method, &[foreign]).await, refused, "{name} {foreign:?}");
         }
         let before = audited(&api).await;
         assert_eq!(status(&api, &row, row.method, &[right]).await, row.status, "{name}");

@@ -53,7 +53,7 @@ pub(super) fn add(schemas: &mut Schemas) {
 /// The schemas of an answer.
 pub(super) fn collect(answer: &Answer, schemas: &mut Schemas) {
     match answer.content {
-        Content::Empty => {}
+        Content::Empty | Content::Text(_) => {}
         Content::Json(shape) | Content::List(shape) | Content::JsonOrCsv(shape) | Content::Lines(shape) => {
             collect_shape(&shape, schemas);
         }
@@ -112,7 +112,7 @@ fn derived(route: &Route) -> Vec<u16> {
     let doc = &route.doc;
     // Rules of the configuration may close any route.
     let mut statuses = vec![401, 403, 414, 429, 503];
-    if route.access == Access::Everybody {
+    if matches!(route.access, Access::Everybody | Access::Configured) {
         // It may be switched off.
         statuses.push(404);
     }
@@ -125,6 +125,7 @@ fn derived(route: &Route) -> Vec<u16> {
     }
     match doc.body {
         Some(Body::Json(_)) => statuses.extend([400, 408, 413, 415]),
+        Some(Body::OptionalJson(_)) => statuses.push(400),
         Some(Body::Lines(_)) => statuses.extend([400, 415]),
         None => {}
     }
@@ -169,6 +170,7 @@ fn response(answer: &Answer, schemas: &Schemas) -> Response {
                 .example(Some(format!("{line}\n").into()));
             response.content("application/x-ndjson", lines.build())
         }
+        Content::Text(media) => response.content(media, json(requests::text("A text"))),
     };
     if answer.status == 201 {
         response.header("Location", text_header("Where it is")).build()

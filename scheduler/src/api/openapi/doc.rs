@@ -40,6 +40,8 @@ pub type Reader = fn(&mut Fields);
 pub enum Body {
     /// A JSON object with these fields.
     Json(Reader),
+    /// The same, which may also be left out as a whole.
+    OptionalJson(Reader),
     /// A stream of lines with these fields, as NDJSON or CSV.
     Lines(Reader),
 }
@@ -68,7 +70,7 @@ impl Tag {
         (Self::Audit, "Who changed what, when and from where."),
         (Self::User, "The mailboxes of a Source and their places on a target."),
         (Self::Migration, "Submitting migrations and following them."),
-        (Self::Management, "The state of this scheduler."),
+        (Self::Management, "The state of this scheduler, and this document."),
     ];
 
     /// Its name in the document.
@@ -126,6 +128,8 @@ pub enum Content {
     JsonOrCsv(Shape),
     /// A stream of JSON objects, one a line.
     Lines(Shape),
+    /// A text of this media type.
+    Text(&'static str),
 }
 
 /// The schema of a type, without the type.
@@ -175,6 +179,11 @@ impl Answer {
     /// A `T` as JSON, or CSV on demand.
     pub const fn json_or_csv<T: ToSchema>(status: u16, description: &'static str) -> Self {
         Self::new(status, description, Content::JsonOrCsv(Shape::of::<T>()))
+    }
+
+    /// A text of this media type.
+    pub const fn text(status: u16, description: &'static str, media: &'static str) -> Self {
+        Self::new(status, description, Content::Text(media))
     }
 
     /// A `T` a line.

@@ -59,8 +59,8 @@ pub(super) fn explain_all(schemas: &mut Schemas) {
 }
 
 const TIME: &str = "\"2024-05-01T22:00:00.00Z\"";
-const COMMAND: &str = r#"{"name": "doveadm", "flags": ["-v"], "options": [{"name": "-o", "value": "imapc_user=%{mdb:sourceUid}"}],
-    "subCommand": {"name": "backup", "flags": ["-R"], "options": [{"name": "-u", "value": "%{mdb:targetUid}"}], "arguments": ["imapc:"]}}"#;
+const COMMAND: &str = r#"{"name": "doveadm", "flags": ["-v"], "options": [{"name": "-o", "value": "imapc_user=%{mdb:ruid}"}],
+    "subCommand": {"name": "backup", "flags": ["-R"], "options": [{"name": "-u", "value": "%{mdb:uid}"}], "arguments": ["imapc:"]}}"#;
 
 const ROWS: &[Row] = &[
     // Paths
@@ -75,6 +75,13 @@ const ROWS: &[Row] = &[
         "\"alice@example.com\"",
     ),
     ("Path", "id", "Number of the migration, as its submit gave it.", "17"),
+    (
+        "Path",
+        "logger",
+        "Name of the logger: dmf, dmf.scheduler.api, or a path of modules; ROOT is above all.",
+        "\"dmf\"",
+    ),
+    ("Path", "metric", "Name of the metric.", "\"http.server.requests\""),
     ("Path", "status", "How it is closed; FAILED is FAILURE.", "\"ABORTED\""),
     // Lists
     ("", "limit", "Rows of a page; 100 unless it says otherwise.", "100"),
@@ -142,21 +149,16 @@ const ROWS: &[Row] = &[
     ),
     ("", "successCode", "The exit code that means success; 0 unless it says otherwise.", "0"),
     ("", "flags", "Options without a value.", "[\"-v\"]"),
-    (
-        "",
-        "options",
-        "Options with a value.",
-        "[{\"name\": \"-o\", \"value\": \"imapc_user=%{mdb:sourceUid}\"}]",
-    ),
-    ("", "arguments", "What stands after the options.", "[\"imapc:\"]"),
+    ("", "options", "Options with a value.", "[{\"name\": \"-o\", \"value\": \"imapc_user=%{mdb:ruid}\"}]"),
+    ("", "arguments", "What stands after the options; doveadm's belong to its sub command.", "[]"),
     (
         "",
         "subCommand",
         "What follows the arguments.",
-        "{\"name\": \"backup\", \"flags\": [\"-R\"], \"options\": [{\"name\": \"-u\", \"value\": \"%{mdb:targetUid}\"}], \"arguments\": [\"imapc:\"]}",
+        "{\"name\": \"backup\", \"flags\": [\"-R\"], \"options\": [{\"name\": \"-u\", \"value\": \"%{mdb:uid}\"}], \"arguments\": [\"imapc:\"]}",
     ),
     ("CommandOption", "name", "Usually with its hyphen.", "\"-o\""),
-    ("", "value", "Whatever it is; properties are put in before the run.", "\"imapc_user=%{mdb:sourceUid}\""),
+    ("", "value", "Whatever it is; properties are put in before the run.", "\"imapc_user=%{mdb:ruid}\""),
     // Targets and workers
     ("Target", "name", "Name of the target.", "\"default\""),
     ("Backend", "name", "Name of the worker, unique within its target.", "\"worker-1\""),
@@ -181,7 +183,7 @@ const ROWS: &[Row] = &[
     ("AuditEntry", "id", "Number of the entry.", "4711"),
     ("", "time", "When.", TIME),
     ("", "actor", "Who: admin:NAME or source:NAME.", "\"source:CustomerX\""),
-    ("AuditEntry", "from", "From where; as a filter: not before this time.", "\"192.0.2.7\""),
+    ("AuditEntry", "from", "From where.", "\"192.0.2.7\""),
     ("", "from", "Not before this time.", TIME),
     ("", "until", "Before this time.", TIME),
     ("", "requestId", "The X-Request-Id of the request.", "\"6f1e0f3c-54b3-4d7f-8f0b-7c1f1c1b7a55\""),
@@ -321,6 +323,40 @@ const ROWS: &[Row] = &[
         "The parts; for the admin only.",
         "{\"jdbc\": {\"name\": \"api\", \"status\": \"UP\"}}",
     ),
+    (
+        "",
+        "build",
+        "The program.",
+        "{\"name\": \"dmf-scheduler\", \"version\": \"1.2.0\", \"revision\": null}",
+    ),
+    ("Build", "name", "Its name.", "\"dmf-scheduler\""),
+    ("Build", "version", "Its version.", "\"1.2.0\""),
+    ("", "revision", "The revision of its source, where the build knew that.", "\"4a1f0c2\""),
+    (
+        "",
+        "levels",
+        "The words for a level.",
+        "[\"ALL\", \"TRACE\", \"DEBUG\", \"INFO\", \"WARN\", \"ERROR\", \"OFF\", \"NOT_SPECIFIED\"]",
+    ),
+    (
+        "",
+        "loggers",
+        "Those that have a level of their own, by name.",
+        "{\"ROOT\": {\"configuredLevel\": \"INFO\", \"effectiveLevel\": \"INFO\"}}",
+    ),
+    ("", "configuredLevel", "Its own level; NOT_SPECIFIED is none.", "\"DEBUG\""),
+    ("", "effectiveLevel", "The level that counts.", "\"DEBUG\""),
+    ("", "names", "The names of all metrics.", "[\"http.server.requests\", \"process.uptime\"]"),
+    ("Metric", "name", "Its name.", "\"process.uptime\""),
+    ("", "measurements", "What was measured.", ""),
+    ("", "availableTags", "What would tell its series apart.", ""),
+    ("", "description", "What it counts.", "\"How long the process runs\""),
+    ("", "baseUnit", "In which unit, where it has one.", "\"seconds\""),
+    ("", "statistic", "What the value is.", "\"VALUE\""),
+    ("Measurement", "value", "The value.", "83.5"),
+    ("Health", "tag", "Only series with this tag, as name:value; may be repeated.", "[\"method:GET\"]"),
+    ("", "tag", "Name of the tag.", "\"method\""),
+    ("", "values", "The values that it has.", "[\"GET\", \"POST\"]"),
     // Errors
     ("Error", "message", "The reason phrase of the status.", "\"Bad Request\""),
     (

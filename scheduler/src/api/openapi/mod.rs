@@ -128,7 +128,7 @@ fn operation(route: &Route, schemas: &Schemas) -> Operation {
 fn security(access: Access) -> Vec<SecurityRequirement> {
     let scheme = |name: &str| SecurityRequirement::new::<_, _, &str>(name, []);
     match access {
-        Access::Admin => vec![scheme(BASIC)],
+        Access::Admin | Access::Configured => vec![scheme(BASIC)],
         Access::Customer => vec![scheme(KEY)],
         Access::Everybody => vec![SecurityRequirement::default(), scheme(BASIC)],
     }

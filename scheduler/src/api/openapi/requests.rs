@@ -40,13 +40,21 @@ pub(super) fn parameters(route: &Route) -> Vec<Parameter> {
             "status" => kind::one_of(kind::END_STATUSES, false),
             "id" => Kind::Number { min: 1, max: u32::MAX }.schema(false),
             "source" => Kind::SourceName.schema(false),
-            _ => Kind::Text.schema(false),
+            _ => Kind::Segment.schema(false),
         };
         parameter(name, "Path", ParameterIn::Path, true, schema)
     });
+    // The audit log has a field of that name, which is something else.
+    let query_thing = if thing == "AuditEntry" { "Query" } else { thing };
     let query = route.doc.query.map(properties).unwrap_or_default();
     let in_query = query.into_iter().map(|property| {
-        parameter(property.name, thing, ParameterIn::Query, property.required, property.kind.schema(false))
+        parameter(
+            property.name,
+            query_thing,
+            ParameterIn::Query,
+            property.required,
+            property.kind.schema(false),
+        )
     });
     in_path.chain(in_query).collect()
 }
@@ -74,7 +82,11 @@ fn object(reader: Reader, tag: Tag) -> RefOr<Schema> {
     let closed = AdditionalProperties::FreeForm(false);
     let object = ObjectBuilder::new().schema_type(Type::Object).additional_properties(Some(closed));
     let object = properties(reader).into_iter().fold(object, |object, property| {
-        let schema = glossary::explained(property.kind.schema(property.nullable), tag.thing(), property.name);
+        let mut schema =
+            glossary::explained(property.kind.schema(property.nullable), tag.thing(), property.name);
+        if let (true, RefOr::T(Schema::Object(object))) = (property.read_only, &mut schema) {
+            object.read_only = Some(true);
+        }
         let object = object.property(property.name, schema);
         if property.required { object.required(property.name) } else { object }
     });
@@ -82,9 +94,10 @@ fn object(reader: Reader, tag: Tag) -> RefOr<Schema> {
 }
 
 pub(super) fn body(body: Body, tag: Tag, schemas: &Schemas) -> RequestBody {
-    let request = RequestBodyBuilder::new().required(Some(Required::True));
+    let required = if matches!(body, Body::OptionalJson(_)) { Required::False } else { Required::True };
+    let request = RequestBodyBuilder::new().required(Some(required));
     match body {
-        Body::Json(reader) => {
+        Body::Json(reader) | Body::OptionalJson(reader) => {
             let schema = object(reader, tag);
             let example = example::of(&schema, schemas);
             let content = ContentBuilder::new().schema(Some(schema)).example(Some(example));

@@ -63,11 +63,15 @@ struct ReadOnly {
 
 impl ReadOnly {
     fn read(fields: &mut Fields) -> Self {
-        Self {
+        let given = Self {
             source_uid: fields.text("sourceUid"),
             created: fields.time("created"),
             modified: fields.time("modified"),
+        };
+        for field in ["sourceUid", "created", "modified"] {
+            fields.read_only(field);
         }
+        given
     }
 
     fn check(self, known: &UserView, fields: &mut Fields) {

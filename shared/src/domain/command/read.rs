@@ -109,7 +109,7 @@ impl Reader {
 
     fn code(&mut self, value: &Value, path: &str) -> Option<i32> {
         let code = match value {
-            Value::Number(number) => number.as_i64().and_then(|code| i32::try_from(code).ok()),
+            Value::Number(number) => whole_code(number),
             Value::String(text) => text.trim().parse().ok(),
             _ => None,
         };
@@ -161,6 +161,18 @@ impl Reader {
         let value = self.text(value, &join(path, "value"));
         Some(CommandOption { name: name?, value: value? })
     }
+}
+
+/// A code, which JSON may also write with a point: `5.0` is 5.
+fn whole_code(number: &serde_json::Number) -> Option<i32> {
+    if let Some(code) = number.as_i64() {
+        return i32::try_from(code).ok();
+    }
+    let code = number.as_f64().filter(|code| code.fract() == 0.0)?;
+    let is_code = (f64::from(i32::MIN)..=f64::from(i32::MAX)).contains(&code);
+    #[allow(clippy::cast_possible_truncation, reason = "it is whole and within the bounds")]
+    let code = code as i32;
+    is_code.then_some(code)
 }
 
 /// `sub-command` and `sub_command` as `subCommand`.

@@ -8,7 +8,10 @@ use std::sync::{
 use axum::{
     Extension, Json, Router,
     body::{Body, to_bytes},
-    extract::{Path, Query},
+    extract::{
+        Path, Query,
+        rejection::{PathRejection, QueryRejection},
+    },
     http::{StatusCode, header},
     response::{IntoResponse as _, Response},
     routing::get,
@@ -26,6 +29,8 @@ use crate::ops::{
 
 /// Largest body of a change of a level, in bytes.
 const BODY_LIMIT: usize = 4096;
+/// Longest name of a logger, in bytes.
+const NAME_LIMIT: usize = 255;
 /// The word for a logger that has no level of its own.
 const NOT_SPECIFIED: &str = "NOT_SPECIFIED";
 
@@ -77,8 +82,8 @@ pub struct Management {
 }
 
 /// `/health/liveness`, `/health/readiness`, `/info`, `/loggers`, `/loggers/{name}`, `/metrics`,
-/// `/metrics/{name}` and `/prometheus`; [`health`] is the process's own to route. Every request must carry the [`Management`], and a [`Caller`]; without one it is
-/// nobody's.
+/// `/metrics/{name}` and `/prometheus`; [`health`] is the process's own to route. Every request must carry the
+/// [`Management`], and a [`Caller`]; without one it is nobody's.
 pub fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
     Router::new()
         .route("/health/liveness", get(liveness))
@@ -93,6 +98,10 @@ pub fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
 
 type Shared = Extension<Management>;
 type Asking = Option<Extension<Caller>>;
+/// The name in a path, or what is wrong with it.
+type Name = Result<Path<String>, PathRejection>;
+/// The parameters of a query, or what is wrong with them.
+type Parameters = Result<Query<Vec<(String, String)>>, QueryRejection>;
 
 fn is_admin(caller: Asking) -> bool {
     caller.is_some_and(|Extension(caller)| caller == Caller::Admin)
@@ -110,12 +119,13 @@ pub async fn health(Extension(management): Shared, caller: Asking) -> Response {
 }
 
 /// Up as long as anything is answered: a process that waits for a store must not be restarted for it.
-async fn liveness(Extension(management): Shared, caller: Asking) -> Response {
+pub async fn liveness(Extension(management): Shared, caller: Asking) -> Response {
     let report = Report::composite(vec![("service".to_owned(), Report::up())]);
     answer(report.status(), management.health.to_json(&report, is_admin(caller)))
 }
 
-async fn readiness(Extension(management): Shared, caller: Asking) -> Response {
+/// Up while the process takes work and what it needs is there.
+pub async fn readiness(Extension(management): Shared, caller: Asking) -> Response {
     let report = management.health.check().await;
     let service =
         if management.readiness.get() { Report::up() } else { Report::down("starting or stopping") };
@@ -125,8 +135,35 @@ async fn readiness(Extension(management): Shared, caller: Asking) -> Response {
     answer(report.status(), management.health.to_json(&report, is_admin(caller)))
 }
 
-async fn info(Extension(management): Shared) -> Json<Value> {
+/// What the process is.
+pub async fn info(Extension(management): Shared) -> Json<Value> {
     Json(management.info.clone())
+}
+
+fn bad_request(error: &str) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, error)
+}
+
+/// 400 for what is no field, with what is one; a long name is cut.
+fn unknown_field(name: &str, known: &str) -> Problem {
+    let name: String = name.chars().take(64).collect();
+    bad_request(&format!("{name}: unknown field, there are: {known}"))
+}
+
+fn decoded(name: Name) -> Result<String, Problem> {
+    let Path(name) = name.map_err(|_| bad_request("The path must be percent-encoded UTF-8"))?;
+    Ok(name)
+}
+
+fn logger_name(name: Name) -> Result<String, Problem> {
+    let name = decoded(name)?;
+    let fits = (1..=NAME_LIMIT).contains(&name.len()) && !name.contains(char::is_control);
+    if !fits || name == "." || name == ".." {
+        return Err(bad_request(
+            "a logger's name has 1 to 255 bytes, is no . or .. and holds no control characters",
+        ));
+    }
+    Ok(name)
 }
 
 fn shown(level: LoggerLevel) -> Value {
@@ -140,7 +177,8 @@ fn log_of(management: &Management) -> Result<&Telemetry, Problem> {
     management.telemetry.as_ref().ok_or_else(Problem::no_such_page)
 }
 
-async fn loggers(Extension(management): Shared) -> Result<Json<Value>, Problem> {
+/// All levels that were set, and those that can be.
+pub async fn loggers(Extension(management): Shared) -> Result<Json<Value>, Problem> {
     let levels = log_of(&management)?.levels().all();
     let loggers: Map<String, Value> = levels.into_iter().map(|(name, level)| (name, shown(level))).collect();
     let names = LogLevel::LISTED.map(LogLevel::as_str);
@@ -148,58 +186,69 @@ async fn loggers(Extension(management): Shared) -> Result<Json<Value>, Problem> 
     Ok(Json(json!({ "levels": names, "loggers": loggers })))
 }
 
-async fn logger(Extension(management): Shared, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
-    Ok(Json(shown(log_of(&management)?.level(&name))))
+/// The level of one logger; whatever can be a name is one.
+pub async fn logger(Extension(management): Shared, name: Name) -> Result<Json<Value>, Problem> {
+    Ok(Json(shown(log_of(&management)?.level(&logger_name(name)?))))
 }
 
-async fn list_metrics(Extension(management): Shared) -> Result<Json<Value>, Problem> {
+/// The names of all metrics.
+pub async fn list_metrics(Extension(management): Shared) -> Result<Json<Value>, Problem> {
     Ok(Json(log_of(&management)?.metrics().names()))
 }
 
 /// One metric; `tag=name:value`, which may be repeated, chooses among its series.
-async fn show_metric(
+pub async fn show_metric(
     Extension(management): Shared,
-    Path(name): Path<String>,
-    Query(parameters): Query<Vec<(String, String)>>,
+    name: Name,
+    parameters: Parameters,
 ) -> Result<Json<Value>, Problem> {
-    let tags = parameters.iter().filter(|(name, _)| name == "tag").map(|(_, tag)| tag.as_str());
-    let query = metrics::Query::parse(tags)
-        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.to_string()))?;
+    let name = decoded(name)?;
+    let Query(parameters) = parameters.map_err(|_| bad_request("The query must be percent-encoded UTF-8"))?;
+    if let Some((unknown, _)) = parameters.iter().find(|(name, _)| name != "tag") {
+        return Err(unknown_field(unknown, "tag"));
+    }
+    let tags = parameters.iter().map(|(_, tag)| tag.as_str());
+    let query = metrics::Query::parse(tags).map_err(|error| bad_request(&error.to_string()))?;
     log_of(&management)?.metrics().metric(&name, &query).map(Json).ok_or_else(Problem::no_such_page)
 }
 
-async fn prometheus(Extension(management): Shared) -> Result<Response, Problem> {
+/// All metrics in the text format of Prometheus.
+pub async fn prometheus(Extension(management): Shared) -> Result<Response, Problem> {
     let text = log_of(&management)?.metrics().prometheus();
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }
 
 /// Changes a level until the process ends. Whatever the settings open, this asks for the admin.
-async fn set_logger(
+pub async fn set_logger(
     Extension(management): Shared,
     caller: Asking,
-    Path(name): Path<String>,
+    name: Name,
     body: Body,
 ) -> Result<StatusCode, Problem> {
     if !is_admin(caller) {
         return Err(Problem::unauthorized());
     }
-    let bad = |error: &str| Problem::new(StatusCode::BAD_REQUEST, error);
-    let bytes =
-        to_bytes(body, BODY_LIMIT).await.map_err(|_| bad("the body can't be read, or is too long"))?;
+    let name = logger_name(name)?;
+    let bytes = to_bytes(body, BODY_LIMIT)
+        .await
+        .map_err(|_| bad_request("the body can't be read, or is too long"))?;
     // No body unsets the level, as null does.
-    let body: Value = match bytes.as_ref() {
-        [] => json!({}),
-        bytes => serde_json::from_slice(bytes).map_err(|_| bad("the body must be a JSON object"))?,
+    let body: Map<String, Value> = match bytes.as_ref() {
+        [] => Map::new(),
+        bytes => serde_json::from_slice(bytes).map_err(|_| bad_request("the body must be a JSON object"))?,
     };
-    let level = match &body["configuredLevel"] {
-        Value::Null => None,
-        Value::String(word) if word.eq_ignore_ascii_case(NOT_SPECIFIED) => None,
-        Value::String(word) => {
-            Some(word.parse::<LogLevel>().map_err(|error| bad(&format!("configuredLevel: {error}")))?)
-        }
-        _ => return Err(bad("configuredLevel: must be a text or null")),
+    if let Some(unknown) = body.keys().find(|name| *name != "configuredLevel") {
+        return Err(unknown_field(unknown, "configuredLevel"));
+    }
+    let level = match body.get("configuredLevel") {
+        None | Some(Value::Null) => None,
+        Some(Value::String(word)) if word.eq_ignore_ascii_case(NOT_SPECIFIED) => None,
+        Some(Value::String(word)) => Some(
+            word.parse::<LogLevel>().map_err(|error| bad_request(&format!("configuredLevel: {error}")))?,
+        ),
+        _ => return Err(bad_request("configuredLevel: must be a text or null")),
     };
-    log_of(&management)?.set_level(&name, level).map_err(|error| bad(&error.to_string()))?;
+    log_of(&management)?.set_level(&name, level).map_err(|error| bad_request(&error.to_string()))?;
     let level = level.map_or(NOT_SPECIFIED, LogLevel::as_str);
     tracing::info!(logger = name, level, "a log level was changed");
     Ok(StatusCode::OK)

@@ -31,7 +31,10 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// The Source that a path names; 404 when there is none.
 pub(super) async fn find(app: &App, name: &str) -> Result<Source> {
-    app.store.source_by_name(name).await?.ok_or_else(|| ApiError::not_found("Source"))
+    // The database compares no other texts with these names.
+    let is_name = name.parse::<SourceName>().is_ok();
+    let found = if is_name { app.store.source_by_name(name).await? } else { None };
+    found.ok_or_else(|| ApiError::not_found("Source"))
 }
 
 /// The Source as it is now, for the answer to a change.

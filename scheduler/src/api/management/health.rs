@@ -1,4 +1,4 @@
-//! `/health` as the document describes it; what answers is in `ops::http::management`.
+//! `/health` and what load balancers and init systems ask.
 
 use serde_json::Value;
 use utoipa::{
@@ -6,11 +6,12 @@ use utoipa::{
     openapi::{RefOr, Schema},
 };
 
-use super::{
+use crate::api::{
     answer, kind,
     openapi::{Answer, Doc, Tag},
 };
-/// What the document says of it.
+
+/// What the document says of `/health`.
 pub const HEALTH: Doc = Doc {
     id: "readHealth",
     summary: "Show whether the scheduler is healthy",
@@ -23,6 +24,27 @@ pub const HEALTH: Doc = Doc {
         Answer::json::<Health>(503, "DOWN.").example(r#"{"status": "DOWN"}"#),
     ],
     refuses: &[],
+};
+
+/// What the document says of `/health/liveness`.
+pub const LIVENESS: Doc = Doc {
+    id: "readLiveness",
+    summary: "Show whether the scheduler is alive",
+    description: "UP as long as anything is answered, also while the database is away.",
+    answers: &[Answer::json::<Health>(200, "It is alive.")],
+    ..HEALTH
+};
+
+/// What the document says of `/health/readiness`.
+pub const READINESS: Doc = Doc {
+    id: "readReadiness",
+    summary: "Show whether the scheduler takes requests",
+    description: "UP once it has started, until it is about to end, and while the database is there.",
+    answers: &[
+        Answer::json::<Health>(200, "It takes requests."),
+        Answer::json::<Health>(503, "It does not.").example(r#"{"status": "DOWN"}"#),
+    ],
+    ..HEALTH
 };
 
 /// A health report. What it holds is made by the health indicators; this describes it.

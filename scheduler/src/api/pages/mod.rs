@@ -1,14 +1,16 @@
 //! The OpenAPI document as a file, and three pages that show it. Everything comes from the binary: no page
 //! needs a network, and the security policy allows none. Anonymous, as the original's.
 
-use std::{collections::BTreeSet, io::Read as _, sync::Arc};
+pub mod doc;
+
+use std::{collections::BTreeSet, io::Read as _};
 
 use axum::{
-    Router,
+    Extension, Router,
     body::Bytes,
     http::{HeaderMap, HeaderName, HeaderValue, header},
     response::{IntoResponse as _, Response},
-    routing::get,
+    routing::{MethodRouter, get},
 };
 
 use super::{encoding::takes_gzip, error::ApiError, openapi, routes};
@@ -90,39 +92,74 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'u
     img-src 'self' data:; font-src 'self' data:; connect-src 'self'; worker-src blob:; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// The routes of these pages. They are no part of the API, so the document does not name them.
-pub fn router(pages: &Pages, api_key_header: &HeaderName) -> Router<App> {
-    let mut router = Router::new();
-    if pages.contains(&Page::Document) {
-        let document = openapi::document(&routes::routes(), api_key_header).to_yaml();
-        let document = document.map(Bytes::from).map_err(|error| {
-            tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "the OpenAPI document can't be written"
-            );
+/// The document, as it is served.
+#[derive(Debug, Clone)]
+pub struct Document(Result<Bytes, ApiError>);
+
+impl Document {
+    /// With this header of the customers' key.
+    pub fn new(api_key_header: &HeaderName) -> Self {
+        let text = openapi::document(&routes::routes(), api_key_header).to_yaml();
+        Self(text.map(Bytes::from).map_err(|error| {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(error, "the OpenAPI document can't be written");
             ApiError::internal()
-        });
-        router = router.route(DOCUMENT, get(async move || answer("application/yaml", document)));
+        }))
     }
-    for page in pages {
-        if let Some(html) = html(*page) {
-            let html: Arc<str> = html.into();
-            let show = move || {
-                let html = Arc::clone(&html);
-                async move { answer("text/html; charset=utf-8", Ok(Bytes::from(html.to_string()))) }
-            };
-            let path = format!("/{}", page.name());
-            router = router.route(&path, get(show.clone())).route(&format!("{path}/"), get(show));
-        }
-    }
-    if pages.contains(&Page::SwaggerUi) {
-        let start = Bytes::from_static(SWAGGER_UI_START.as_bytes());
-        let show = async move || answer("text/javascript; charset=utf-8", Ok(start));
-        router = router.route("/swagger-ui/start.js", get(show));
-    }
-    SCRIPTS.into_iter().filter(|(page, _)| pages.contains(page)).fold(router, |router, (_, asset)| {
-        router.route(asset.path, get(move |headers: HeaderMap| async move { script(&asset, &headers) }))
-    })
+}
+
+/// Answers with the document, which the router holds.
+pub async fn document(Extension(Document(document)): Extension<Document>) -> Response {
+    answer("application/yaml", document)
+}
+
+/// Answers with Swagger UI.
+pub async fn swagger_ui() -> Response {
+    show(Page::SwaggerUi)
+}
+
+/// Answers with ReDoc.
+pub async fn redoc() -> Response {
+    show(Page::Redoc)
+}
+
+/// Answers with RapiDoc.
+pub async fn rapidoc() -> Response {
+    show(Page::Rapidoc)
+}
+
+fn show(page: Page) -> Response {
+    let html = html(page).ok_or_else(ApiError::internal);
+    answer("text/html; charset=utf-8", html.map(Bytes::from))
+}
+
+/// What belongs to the pages and is none of them, by path: they are no part of the API, so the document does not
+/// name them.
+fn parts() -> Vec<(Page, &'static str, MethodRouter<App>)> {
+    let start = async || {
+        answer("text/javascript; charset=utf-8", Ok(Bytes::from_static(SWAGGER_UI_START.as_bytes())))
+    };
+    let own = [
+        (Page::SwaggerUi, "/swagger-ui/", get(swagger_ui)),
+        (Page::Redoc, "/redoc/", get(redoc)),
+        (Page::Rapidoc, "/rapidoc/", get(rapidoc)),
+        (Page::SwaggerUi, "/swagger-ui/start.js", get(start)),
+    ];
+    let scripts = SCRIPTS.into_iter().map(|(page, asset)| {
+        (page, asset.path, get(move |headers: HeaderMap| async move { script(&asset, &headers) }))
+    });
+    own.into_iter().chain(scripts).collect()
+}
+
+/// The paths of what belongs to the pages.
+pub fn paths_of_parts() -> Vec<&'static str> {
+    parts().into_iter().map(|(_, path, _)| path).collect()
+}
+
+/// The routes of what belongs to these pages; the pages themselves stand in the table of routes.
+pub fn router(pages: &Pages) -> Router<App> {
+    let served = parts().into_iter().filter(|(page, ..)| pages.contains(page));
+    served.fold(Router::new(), |router, (_, path, handler)| router.route(path, handler))
 }
 
 fn html(page: Page) -> Option<String> {
