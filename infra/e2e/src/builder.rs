@@ -21,6 +21,7 @@ pub struct Builder {
     is_isolated: bool,
     redis: Persistence,
     extra: String,
+    scheduler_extra: String,
     doveadm: Option<PathBuf>,
     storage: dmf_lab::Storage,
     max_userip_connections: Option<u32>,
@@ -39,6 +40,7 @@ impl Default for Builder {
             is_isolated: false,
             redis: Persistence::None,
             extra: String::new(),
+            scheduler_extra: String::new(),
             doveadm: None,
             storage: dmf_lab::Storage::Mdbox,
             max_userip_connections: None,
@@ -126,6 +128,12 @@ impl Builder {
         self
     }
 
+    /// Adds settings, as YAML, to those of all schedulers.
+    pub fn scheduler_settings(mut self, yaml: &str) -> Self {
+        self.scheduler_extra.push_str(yaml);
+        self
+    }
+
     /// Another program in the place of doveadm. The target's own `doveconf` is to stand beside it.
     pub fn doveadm(mut self, program: PathBuf) -> Self {
         self.doveadm = Some(program);
@@ -167,6 +175,7 @@ impl Builder {
             lease: self.lease,
             links,
             extra: self.extra,
+            scheduler_extra: self.scheduler_extra,
             doveadm: self.doveadm,
         };
         let fleet = Fleet::prepare(lab, binaries, parts)?;

@@ -51,6 +51,11 @@ impl Daemon {
         &self.name
     }
 
+    /// The program that it runs.
+    pub(crate) fn program(&self) -> &Path {
+        &self.program
+    }
+
     /// Its settings file.
     pub fn settings(&self) -> &Path {
         &self.settings

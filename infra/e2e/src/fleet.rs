@@ -17,6 +17,7 @@ use crate::customer::Customer;
 use crate::daemon::Daemon;
 use crate::faults::StoreLinks;
 use crate::host::SourceHost;
+use crate::secure::SecureScheduler;
 use crate::settings::{self, LeaseSecs, Surroundings, TARGET, WorkerOptions};
 
 /// Name of the one source Dovecot in the lab.
@@ -50,18 +51,20 @@ pub(crate) struct Parts {
     pub(crate) links: BTreeMap<String, StoreLinks>,
     /// Further settings of all workers.
     pub(crate) extra: String,
+    /// Further settings of all schedulers.
+    pub(crate) scheduler_extra: String,
     /// What runs in the place of doveadm.
     pub(crate) doveadm: Option<PathBuf>,
 }
 
 impl Parts {
-    fn surroundings(&self, lab: &Lab, process: &str) -> Surroundings<'_> {
+    fn surroundings<'a>(&'a self, lab: &Lab, process: &str, extra: &'a str) -> Surroundings<'a> {
         let link = self.links.get(process);
         Surroundings {
             mariadb: link.map_or_else(|| lab.mariadb().addr(), |link| link.mariadb.addr()),
             redis: link.map_or_else(|| lab.redis().addr(), |link| link.redis.addr()),
             lease: self.lease,
-            extra: &self.extra,
+            extra,
             doveadm: self.doveadm.as_deref(),
         }
     }
@@ -83,13 +86,13 @@ impl Fleet {
             |name: String, program, settings| Daemon::new(Arc::clone(&lab), &name, program, settings);
         let make_scheduler = |(number, port): (usize, &Port)| {
             let name = format!("scheduler-{number}");
-            let around = parts.surroundings(&lab, &name);
+            let around = parts.surroundings(&lab, &name, &parts.scheduler_extra);
             let settings = settings::write_scheduler(&lab, &dir, number, port.number(), &around)?;
             Ok(daemon(name, binaries.scheduler(), settings))
         };
         let make_worker = |number: usize| {
             let name = format!("worker-{number}");
-            let around = parts.surroundings(&lab, &name);
+            let around = parts.surroundings(&lab, &name, &parts.extra);
             let settings = settings::write_worker(&lab, &dir, number, parts.options, &around)?;
             Ok(daemon(name, binaries.worker(), settings))
         };
@@ -166,6 +169,11 @@ impl Fleet {
     /// The scheduler processes.
     pub fn schedulers(&self) -> &[Daemon] {
         &self.schedulers
+    }
+
+    /// One more scheduler on the same stores, with TLS. Not started, and none that the fleet's own clients ask.
+    pub fn secure_scheduler(&self) -> Result<SecureScheduler> {
+        SecureScheduler::beside(&self.lab, &self.schedulers[0])
     }
 
     /// The worker processes.

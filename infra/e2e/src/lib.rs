@@ -41,6 +41,7 @@ pub mod faults;
 mod fleet;
 mod host;
 mod management;
+mod secure;
 mod settings;
 
 pub use api::{Answer, Api};
@@ -51,4 +52,5 @@ pub use daemon::Daemon;
 pub use fleet::Fleet;
 pub use host::SourceHost;
 pub use management::Management;
+pub use secure::SecureScheduler;
 pub use settings::{ADMIN, ADMIN_PASSWORD, LeaseSecs};

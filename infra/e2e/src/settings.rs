@@ -141,8 +141,9 @@ pub(crate) fn write_scheduler(
 http.admin:
   username: {ADMIN}
   password: {ADMIN_PASSWORD}
-{stores}{lease}",
-        stores = stores(lab, dir, surroundings)?
+{stores}{lease}{extra}",
+        stores = stores(lab, dir, surroundings)?,
+        extra = surroundings.extra,
     );
     write(dir, &format!("scheduler-{number}"), &text)
 }
