@@ -10,6 +10,8 @@ use crate::settings::{ADMIN, ADMIN_PASSWORD};
 
 /// Longest time that one request may take.
 const TIMEOUT: Duration = Duration::from_secs(20);
+/// Longest time that a bulk submit may take.
+const BULK_TIMEOUT: Duration = Duration::from_mins(10);
 /// Path of the admin API.
 pub(crate) const ADMIN_API: &str = "/dmf/admin/api/v2";
 /// Path of the customer API.
@@ -88,17 +90,23 @@ impl Api {
     /// Submits many migrations in one request, and returns the lines of its answer.
     pub async fn bulk(&self, key: &str, bodies: &[Value]) -> Result<Vec<Value>> {
         let lines: String = bodies.iter().flat_map(|body| [body.to_string(), "\n".to_owned()]).collect();
+        let text = self.bulk_text(key, lines).await?;
+        text.lines().map(|line| serde_json::from_str(line).with_context(|| line.to_owned())).collect()
+    }
+
+    /// Submits many migrations, a line each, and returns the text of the answer. It may take as long as it takes.
+    pub async fn bulk_text(&self, key: &str, lines: String) -> Result<String> {
         let path = format!("{CUSTOMER_API}/users/migrations/bulk");
         let response = self
             .respond(&Method::POST, &path, |request| {
-                let request = request.header(KEY_HEADER, key);
+                let request = request.header(KEY_HEADER, key).timeout(BULK_TIMEOUT);
                 request.header("Content-Type", "application/x-ndjson").body(lines.clone())
             })
             .await?;
         let status = response.status().as_u16();
         let text = response.text().await?;
         ensure!(status == 200, "a bulk submit was answered {status} {text}");
-        text.lines().map(|line| serde_json::from_str(line).with_context(|| line.to_owned())).collect()
+        Ok(text)
     }
 
     /// A request without credentials, the path as it is.

@@ -26,6 +26,8 @@ pub struct Builder {
     storage: dmf_lab::Storage,
     max_userip_connections: Option<u32>,
     namespace: Option<(String, char)>,
+    dir: Option<PathBuf>,
+    mariadb: Vec<String>,
 }
 
 impl Default for Builder {
@@ -45,6 +47,8 @@ impl Default for Builder {
             storage: dmf_lab::Storage::Mdbox,
             max_userip_connections: None,
             namespace: None,
+            dir: None,
+            mariadb: Vec::new(),
         }
     }
 }
@@ -122,6 +126,19 @@ impl Builder {
         self
     }
 
+    /// Keeps everything in this directory, which must be empty or absent, instead of one on tmpfs: where commits
+    /// are to cost what a disk makes of them.
+    pub fn dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.dir = Some(dir.into());
+        self
+    }
+
+    /// Further options of the MariaDB server.
+    pub fn mariadb_options(mut self, options: &[&str]) -> Self {
+        self.mariadb.extend(options.iter().map(|option| (*option).to_owned()));
+        self
+    }
+
     /// Adds settings, as YAML, to those of all workers.
     pub fn worker_settings(mut self, yaml: &str) -> Self {
         self.extra.push_str(yaml);
@@ -160,6 +177,11 @@ impl Builder {
     /// Starts the fleet and waits until all of it serves.
     pub async fn start(self, binaries: &Binaries) -> Result<Fleet> {
         let mut lab = Lab::builder().mariadb().redis_with(self.redis).source(SOURCE).target(self.storage);
+        let options: Vec<&str> = self.mariadb.iter().map(String::as_str).collect();
+        lab = lab.mariadb_options(&options);
+        if let Some(dir) = &self.dir {
+            lab = lab.dir(dir);
+        }
         if let Some(limit) = self.max_userip_connections {
             lab = lab.max_userip_connections(limit);
         }

@@ -161,6 +161,11 @@ impl Fleet {
         &self.lab
     }
 
+    /// The schedulers' database, `mysql://…`.
+    pub fn database_url(&self) -> String {
+        self.lab.mariadb().url(settings::DATABASE)
+    }
+
     /// All schedulers, as clients see them.
     pub fn api(&self) -> &Api {
         &self.api

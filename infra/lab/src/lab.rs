@@ -16,6 +16,7 @@ use crate::redis::{Persistence, Redis};
 pub struct Builder {
     dir: Option<PathBuf>,
     mariadb: bool,
+    mariadb_options: Vec<String>,
     redis: Option<Persistence>,
     sources: Vec<String>,
     source_options: SourceOptions,
@@ -44,6 +45,12 @@ impl Builder {
     /// With a MariaDB server.
     pub fn mariadb(mut self) -> Self {
         self.mariadb = true;
+        self
+    }
+
+    /// Further options of the MariaDB server, such as `--innodb-buffer-pool-size=1G`; they win over the lab's own.
+    pub fn mariadb_options(mut self, options: &[&str]) -> Self {
+        self.mariadb_options.extend(options.iter().map(|option| (*option).to_owned()));
         self
     }
 
@@ -94,7 +101,7 @@ impl Builder {
                 if !self.mariadb {
                     return Ok(None);
                 }
-                MariaDb::launch(Arc::clone(&home)).await.map(Some)
+                MariaDb::launch(Arc::clone(&home), self.mariadb_options).await.map(Some)
             },
             async {
                 match self.redis {
@@ -120,6 +127,7 @@ impl Lab {
         Builder {
             dir: None,
             mariadb: false,
+            mariadb_options: Vec::new(),
             redis: None,
             sources: Vec::new(),
             source_options: SourceOptions::default(),

@@ -43,7 +43,7 @@ pub struct MariaDb {
 }
 
 impl MariaDb {
-    pub(crate) async fn launch(home: Arc<Home>) -> Result<Self> {
+    pub(crate) async fn launch(home: Arc<Home>, options: Vec<String>) -> Result<Self> {
         let dir = home.path().join("mariadb");
         let data = dir.join("data");
         let (program, to) = (programs::MARIADBD.locate()?, data.clone());
@@ -54,7 +54,7 @@ impl MariaDb {
             Ok(Recipe {
                 name: "mariadb".into(),
                 program: program.clone(),
-                args: arguments(&dir, &data, port),
+                args: arguments(&dir, &data, port, &options),
                 run_as: None,
                 log: dir.join("server.log"),
                 scratch: None,
@@ -87,7 +87,7 @@ impl MariaDb {
     }
 }
 
-fn arguments(dir: &Path, data: &Path, port: u16) -> Vec<OsString> {
+fn arguments(dir: &Path, data: &Path, port: u16, options: &[String]) -> Vec<OsString> {
     let own = [
         format!("--datadir={}", data.display()),
         format!("--socket={}", dir.join("socket").display()),
@@ -97,7 +97,7 @@ fn arguments(dir: &Path, data: &Path, port: u16) -> Vec<OsString> {
     ];
     // `--no-defaults` counts only as the first argument.
     let fixed = template::LAYOUT.into_iter().chain(template::user_argument()).chain(SETTINGS);
-    fixed.map(OsString::from).chain(own.map(OsString::from)).collect()
+    fixed.map(OsString::from).chain(own.map(OsString::from)).chain(options.iter().map(OsString::from)).collect()
 }
 
 fn accounts_sql() -> String {

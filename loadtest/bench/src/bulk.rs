@@ -1,0 +1,115 @@
+//! Bulk submits: the rate through the API over that of bare multi-row inserts of the same rows.
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, ensure};
+use tokio::task::JoinSet;
+
+use crate::{
+    Extent,
+    bare::{self, Bare},
+    rate::{Samples, per_second},
+    report::Report,
+    rows::Row,
+    stage::Stage,
+};
+
+/// Streams at a time.
+const STREAMS: [usize; 2] = [1, 4];
+/// Rows of one transaction, as the API makes them.
+const BATCH: usize = 500;
+/// Users of one stream for each second that a measurement is to take.
+const USERS_A_SECOND: usize = 5_000;
+/// The goal: API over bare.
+const GOAL: f64 = 0.7;
+
+/// Measures both sides in turn for each number of streams.
+pub(crate) async fn measure(data: &Path, extent: Extent, report: &mut Report) -> Result<()> {
+    let stage = Stage::start(data, 2).await?;
+    let users = USERS_A_SECOND * usize::try_from(extent.secs)?;
+    let mut table = Vec::new();
+    for streams in STREAMS {
+        let (mut bare, mut api, mut ratio) = (Samples::default(), Samples::default(), Samples::default());
+        for round in 0..extent.rounds {
+            let each = users / streams;
+            let floor = async |n| inserts(&stage, &format!("bare{streams}x{n}"), streams, each).await;
+            let through = async |n| submits(&stage, &format!("api{streams}x{n}"), streams, each).await;
+            let (floor, through) = if round % 2 == 0 {
+                let floor = floor(round).await?;
+                (floor, through(round).await?)
+            } else {
+                let through = through(round).await?;
+                (floor(round).await?, through)
+            };
+            println!("{streams} streams, round {round}: bare {floor:.0} users a second, API {through:.0}");
+            bare.add(floor);
+            api.add(through);
+            ratio.add(through / floor);
+        }
+        let met = if ratio.median() >= GOAL { "met" } else { "**missed**" };
+        table.push(vec![streams.to_string(), bare.to_string(), api.to_string(), ratio.show(2), met.to_owned()]);
+    }
+    report.line(&format!(
+        "Users a second, new ones with a password, {users} in each measurement, two schedulers without workers, \
+         MariaDB with `innodb_flush_log_at_trx_commit=1` on the disk of the project. The bare client inserts the \
+         same rows of the same four tables, {BATCH} in a transaction, asks for nothing and checks nothing. The \
+         relay carries what either side submits into Redis meanwhile. Medians of alternating rounds, with the \
+         spread.\n",
+    ));
+    report.table(&["streams", "bare", "API", "API ÷ bare", "goal 0.70"], &table);
+    Ok(())
+}
+
+fn rows(name: &str, stream: usize, count: usize) -> Vec<Row> {
+    (0..count).map(|n| Row::new(&format!("{name}.{stream}"), n as u64)).collect()
+}
+
+async fn inserts(stage: &Stage, name: &str, streams: usize, each: usize) -> Result<f64> {
+    let url = stage.fleet.database_url();
+    let mut clients = Vec::new();
+    for stream in 0..streams {
+        clients.push((Bare::connect(&url, stage.ids).await?, rows(name, stream, each)));
+    }
+    let begun = Instant::now();
+    let mut tasks = JoinSet::new();
+    for (mut client, rows) in clients {
+        tasks.spawn(async move {
+            for batch in rows.chunks(BATCH) {
+                client.insert(batch).await?;
+            }
+            anyhow::Ok(())
+        });
+    }
+    while let Some(task) = tasks.join_next().await {
+        task??;
+    }
+    let took = begun.elapsed();
+    bare::wait_for_relays(&url).await?;
+    Ok(per_second((streams * each) as u64, took))
+}
+
+async fn submits(stage: &Stage, name: &str, streams: usize, each: usize) -> Result<f64> {
+    let body = |stream| -> String {
+        rows(name, stream, each).iter().flat_map(|row| [row.body().to_string(), "\n".to_owned()]).collect()
+    };
+    let bodies: Vec<String> = (0..streams).map(body).collect();
+    let before = stage.submitted().await?;
+    let begun = Instant::now();
+    let mut tasks = JoinSet::new();
+    for body in bodies {
+        let (api, key) = (stage.fleet.api().clone(), stage.customer.key().to_owned());
+        tasks.spawn(async move { api.bulk_text(&key, body).await });
+    }
+    let mut created = 0;
+    while let Some(task) = tasks.join_next().await {
+        let answer = task?.context("a bulk submit")?;
+        created += answer.lines().filter(|line| line.contains("\"CREATED\"")).count();
+    }
+    let took = begun.elapsed();
+    ensure!(created == streams * each, "{created} of {} were created", streams * each);
+    let stored = stage.submitted().await? - before;
+    ensure!(stored == created as u64, "{created} were answered and {stored} are stored");
+    bare::wait_for_relays(&stage.fleet.database_url()).await?;
+    Ok(per_second(created as u64, took))
+}

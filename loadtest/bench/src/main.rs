@@ -1,0 +1,79 @@
+//! `dmf-loadtest`: what the fleet does, beside what the same machine does bare, in one run. Each part writes a
+//! report in Markdown.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a tool of the project talks SQL to bare servers and talks to people; no product code is in it"
+)]
+
+mod bare;
+mod bulk;
+mod rate;
+mod report;
+mod rows;
+mod stage;
+mod submits;
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use clap::{Parser, ValueEnum};
+
+use crate::report::Report;
+
+/// Measures the fleet beside the bare servers under it, and writes a report for each part.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// What to measure; everything where nothing is named.
+    #[arg(value_enum)]
+    parts: Vec<Part>,
+    /// Fewer and shorter rounds: some minutes for all parts.
+    #[arg(long)]
+    quick: bool,
+    /// Where the reports go.
+    #[arg(long, value_name = "DIRECTORY", default_value = "loadtest/reports")]
+    reports: PathBuf,
+    /// Where the servers keep their data; a directory on the disk that is to be measured.
+    #[arg(long, value_name = "DIRECTORY", default_value = "target/loadtest")]
+    data: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Single submits beside the same statements from a bare client.
+    Submits,
+    /// Bulk submits beside bare multi-row inserts of the same rows.
+    Bulk,
+}
+
+/// How much is measured.
+#[derive(Debug, Clone, Copy)]
+struct Extent {
+    /// Rounds; in each, every side is measured once.
+    rounds: usize,
+    /// Seconds of one measurement.
+    secs: u64,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let extent = if arguments.quick { Extent { rounds: 3, secs: 2 } } else { Extent { rounds: 7, secs: 6 } };
+    let parts = if arguments.parts.is_empty() { Part::value_variants().to_vec() } else { arguments.parts };
+    std::fs::create_dir_all(&arguments.data).with_context(|| arguments.data.display().to_string())?;
+    for part in parts {
+        let name = part.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+        println!("== {name}");
+        let mut report = Report::new(&name, arguments.quick)?;
+        match part {
+            Part::Submits => submits::measure(&arguments.data, extent, &mut report).await,
+            Part::Bulk => bulk::measure(&arguments.data, extent, &mut report).await,
+        }
+        .with_context(|| name.clone())?;
+        let path = report.write(&arguments.reports)?;
+        println!("{}\nwritten to {}", report.text(), path.display());
+    }
+    Ok(())
+}

@@ -1,0 +1,45 @@
+//! Rates, and the middle of several with their spread.
+
+use std::fmt;
+
+/// Values of several rounds.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Samples(Vec<f64>);
+
+impl Samples {
+    pub(crate) fn add(&mut self, value: f64) {
+        self.0.push(value);
+    }
+
+    /// The middle one; of an even number the lower of the two.
+    pub(crate) fn median(&self) -> f64 {
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        sorted.get(sorted.len().saturating_sub(1) / 2).copied().unwrap_or_default()
+    }
+
+    fn least(&self) -> f64 {
+        self.0.iter().copied().fold(f64::INFINITY, f64::min)
+    }
+
+    fn most(&self) -> f64 {
+        self.0.iter().copied().fold(0.0, f64::max)
+    }
+
+    /// Median and spread, with so many digits behind the point.
+    pub(crate) fn show(&self, digits: usize) -> String {
+        format!("{:.digits$} ({:.digits$}–{:.digits$})", self.median(), self.least(), self.most())
+    }
+}
+
+impl fmt::Display for Samples {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.show(0))
+    }
+}
+
+/// So many in this time.
+#[allow(clippy::cast_precision_loss, reason = "exact below 2^53")]
+pub(crate) fn per_second(count: u64, took: std::time::Duration) -> f64 {
+    count as f64 / took.as_secs_f64()
+}

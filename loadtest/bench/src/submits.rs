@@ -1,0 +1,119 @@
+//! Single submits: the rate through the API over that of the same statements from a bare client, with as many
+//! connections.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use tokio::task::JoinSet;
+
+use crate::{
+    Extent,
+    bare::{self, Bare},
+    rate::{Samples, per_second},
+    report::Report,
+    rows::Row,
+    stage::Stage,
+};
+
+/// Clients at a time.
+const CONCURRENCY: [usize; 3] = [1, 8, 32];
+/// The goal: API over bare.
+const GOAL: f64 = 0.7;
+
+/// One or the other side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Bare,
+    Api,
+}
+
+/// Measures both sides in turn for each number of clients.
+pub(crate) async fn measure(data: &Path, extent: Extent, report: &mut Report) -> Result<()> {
+    let stage = Stage::start(data, 2).await?;
+    same_statements(&stage).await?;
+    let mut rows = Vec::new();
+    for clients in CONCURRENCY {
+        let (mut bare, mut api, mut ratio) = (Samples::default(), Samples::default(), Samples::default());
+        for round in 0..extent.rounds {
+            let sides = if round % 2 == 0 { [Side::Bare, Side::Api] } else { [Side::Api, Side::Bare] };
+            let mut rates = [0.0; 2];
+            for side in sides {
+                let rate = run(&stage, side, clients, round, Duration::from_secs(extent.secs)).await?;
+                rates[usize::from(side == Side::Api)] = rate;
+                bare::wait_for_relays(&stage.fleet.database_url()).await?;
+            }
+            let [floor, through] = rates;
+            println!("{clients} clients, round {round}: bare {floor:.0} a second, API {through:.0}");
+            bare.add(floor);
+            api.add(through);
+            ratio.add(through / floor);
+        }
+        let met = if ratio.median() >= GOAL { "met" } else { "**missed**" };
+        rows.push(vec![clients.to_string(), bare.to_string(), api.to_string(), ratio.show(2), met.to_owned()]);
+    }
+    report.line(
+        "Submits a second of new users with a password, two schedulers without workers, MariaDB with \
+         `innodb_flush_log_at_trx_commit=1` on the disk of the project. The bare client runs the same statements, \
+         those of the audit log included, over prepared statements on connections of its own. The relay carries \
+         what either side submits into Redis meanwhile. Medians of alternating rounds, with the spread.\n",
+    );
+    report.table(&["clients", "bare", "API", "API ÷ bare", "goal 0.70"], &rows);
+    Ok(())
+}
+
+/// Submits a second of one measurement.
+async fn run(stage: &Stage, side: Side, clients: usize, round: usize, length: Duration) -> Result<f64> {
+    let name = format!("{side:?}{clients}x{round}").to_lowercase();
+    let next = Arc::new(AtomicU64::new(0));
+    let mut tasks = JoinSet::new();
+    let mut connections = Vec::new();
+    if side == Side::Bare {
+        for _ in 0..clients {
+            connections.push(Bare::connect(&stage.fleet.database_url(), stage.ids).await?);
+        }
+    }
+    let begun = Instant::now();
+    for _ in 0..clients {
+        let (name, next, customer) = (name.clone(), Arc::clone(&next), stage.customer.clone());
+        let mut connection = connections.pop();
+        tasks.spawn(async move {
+            let mut done = 0_u64;
+            while begun.elapsed() < length {
+                let row = Row::new(&name, next.fetch_add(1, Ordering::Relaxed));
+                match &mut connection {
+                    Some(bare) => bare.submit(&row).await?,
+                    None => {
+                        customer.submit(&row.body()).await?;
+                    }
+                }
+                done += 1;
+            }
+            anyhow::Ok(done)
+        });
+    }
+    let mut done = 0;
+    while let Some(task) = tasks.join_next().await {
+        done += task??;
+    }
+    Ok(per_second(done, begun.elapsed()))
+}
+
+/// What is compared has to be the same: as many rows are written by either side for a submit.
+async fn same_statements(stage: &Stage) -> Result<()> {
+    let url = stage.fleet.database_url();
+    let mut bare = Bare::connect(&url, stage.ids).await?;
+    let begun = bare::statements(&url).await?;
+    bare.submit(&Row::new("same-bare", 0)).await?;
+    let between = bare::statements(&url).await?;
+    stage.customer.submit(&Row::new("same-api", 0).body()).await?;
+    let ended = bare::statements(&url).await?;
+    let difference = |before: &[(String, u64)], after: &[(String, u64)]| -> Vec<(String, u64)> {
+        before.iter().zip(after).map(|((name, before), (_, after))| (name.clone(), after - before)).collect()
+    };
+    let (bare, api) = (difference(&begun, &between), difference(&between, &ended));
+    ensure!(bare == api, "the bare client writes {bare:?} and the API {api:?} for a submit");
+    Ok(())
+}
