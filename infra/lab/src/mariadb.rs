@@ -97,7 +97,11 @@ fn arguments(dir: &Path, data: &Path, port: u16, options: &[String]) -> Vec<OsSt
     ];
     // `--no-defaults` counts only as the first argument.
     let fixed = template::LAYOUT.into_iter().chain(template::user_argument()).chain(SETTINGS);
-    fixed.map(OsString::from).chain(own.map(OsString::from)).chain(options.iter().map(OsString::from)).collect()
+    fixed
+        .map(OsString::from)
+        .chain(own.map(OsString::from))
+        .chain(options.iter().map(OsString::from))
+        .collect()
 }
 
 fn accounts_sql() -> String {

@@ -19,10 +19,12 @@ const USER: &str = "SELECT u.id AS user_id, u.source_uid, u.target_uid, u.target
     u.exclude_folders FROM usersLoad u WHERE u.source_uid = ? FOR UPDATE";
 const INSERT_USER: &str = "INSERT INTO usersLoad SET created = UTC_TIMESTAMP(3), modified = UTC_TIMESTAMP(3),
     source_uid = ?, target_uid = ?, target_id = ?, sourcehost_id = ?, email = ?, password = ?, password_key = 'lab'";
-const INSERT_ROW: &str = "INSERT INTO journalLoad (user_id, sourcehost_id, target_id, status, phase, priority,
+const INSERT_ROW: &str =
+    "INSERT INTO journalLoad (user_id, sourcehost_id, target_id, status, phase, priority,
     not_before, forced, created, modified)
     VALUES (?, ?, ?, 'SCHEDULED', 'PRE_SYNC', FALSE, NULL, FALSE, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))";
-const RECORD: &str = "SELECT j.id, j.user_id, u.source_uid, j.created, j.status, j.phase, j.priority, j.epoch,
+const RECORD: &str =
+    "SELECT j.id, j.user_id, u.source_uid, j.created, j.status, j.phase, j.priority, j.epoch,
     j.not_before, j.started, j.stopped, j.modified, j.backend, j.attempt, j.details, j.target_message_count,
     j.target_mailbox_size, j.source_message_count, j.source_mailbox_size, j.expunged_message_count,
     j.sync_message_count, j.sync_speed, j.verification
@@ -60,7 +62,10 @@ impl Bare {
         .execute(&mut *database)
         .await?
         .last_insert_id();
-        sqlx::query("SELECT id, name FROM targets WHERE name = ?").bind(TARGET).fetch_one(&mut *database).await?;
+        sqlx::query("SELECT id, name FROM targets WHERE name = ?")
+            .bind(TARGET)
+            .fetch_one(&mut *database)
+            .await?;
         sqlx::query("SELECT * FROM sourcehosts WHERE source_id = ? AND name = ?")
             .bind(ids.source)
             .bind(HOST)
@@ -68,11 +73,13 @@ impl Bare {
             .await?;
         let mut tx = database.begin().await?;
         sqlx::query(USER).bind(&row.uid).fetch_optional(&mut *tx).await?;
-        sqlx::query("SELECT id FROM sourcehosts WHERE source_id = ? AND id IN (?) ORDER BY id LOCK IN SHARE MODE")
-            .bind(ids.source)
-            .bind(ids.host)
-            .fetch_all(&mut *tx)
-            .await?;
+        sqlx::query(
+            "SELECT id FROM sourcehosts WHERE source_id = ? AND id IN (?) ORDER BY id LOCK IN SHARE MODE",
+        )
+        .bind(ids.source)
+        .bind(ids.host)
+        .fetch_all(&mut *tx)
+        .await?;
         sqlx::query("SELECT id FROM targets WHERE id IN (?) ORDER BY id LOCK IN SHARE MODE")
             .bind(ids.target)
             .fetch_all(&mut *tx)
@@ -155,9 +162,11 @@ impl Bare {
                  forced, created, modified) ",
         );
         journal.push_values((first..).take(rows.len()), |mut values, user| {
-            values.push_bind(user).push_bind(ids.host).push_bind(ids.target).push(
-                "'SCHEDULED', 'PRE_SYNC', FALSE, NULL, FALSE, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3)",
-            );
+            values
+                .push_bind(user)
+                .push_bind(ids.host)
+                .push_bind(ids.target)
+                .push("'SCHEDULED', 'PRE_SYNC', FALSE, NULL, FALSE, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3)");
         });
         let id = journal.build().persistent(false).execute(&mut *tx).await?.last_insert_id();
         let mut outbox = QueryBuilder::<MySql>::new("INSERT INTO outbox (kind, source_id, ref_id) ");

@@ -48,7 +48,13 @@ pub(crate) async fn measure(data: &Path, extent: Extent, report: &mut Report) ->
             ratio.add(through / floor);
         }
         let met = if ratio.median() >= GOAL { "met" } else { "**missed**" };
-        table.push(vec![streams.to_string(), bare.to_string(), api.to_string(), ratio.show(2), met.to_owned()]);
+        table.push(vec![
+            streams.to_string(),
+            bare.to_string(),
+            api.to_string(),
+            ratio.show(2),
+            met.to_owned(),
+        ]);
     }
     report.line(&format!(
         "Users a second, new ones with a password, {users} in each measurement, two schedulers without workers, \

@@ -80,11 +80,13 @@ fn machine() -> Result<String> {
 }
 
 fn version_of(program: &str, arguments: &[&str]) -> Result<String> {
-    let path = ["/usr/bin", "/usr/sbin"].iter().map(|dir| Path::new(dir).join(program)).find(|path| path.exists());
+    let path =
+        ["/usr/bin", "/usr/sbin"].iter().map(|dir| Path::new(dir).join(program)).find(|path| path.exists());
     let output = Command::new(path.unwrap_or_else(|| program.into())).args(arguments).output();
     let output = output.with_context(|| program.to_owned())?;
     let text = String::from_utf8_lossy(&output.stdout);
     let words: Vec<&str> = text.split_whitespace().collect();
-    let version = words.iter().find(|word| word.trim_start_matches("v=").starts_with(|c: char| c.is_ascii_digit()));
+    let version =
+        words.iter().find(|word| word.trim_start_matches("v=").starts_with(|c: char| c.is_ascii_digit()));
     Ok(format!("{program} {}", version.unwrap_or(&"?").trim_start_matches("v=")))
 }

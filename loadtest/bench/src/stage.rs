@@ -44,13 +44,16 @@ impl Stage {
             .mariadb_options(&["--innodb-buffer-pool-size=1G", "--innodb-log-file-size=512M"])
             .start(&Binaries::beside_this_program()?)
             .await?;
-        let admin = async |path: &str, body| fleet.api().admin(Method::POST, path, Some(&body)).await?.expect(201);
+        let admin =
+            async |path: &str, body| fleet.api().admin(Method::POST, path, Some(&body)).await?.expect(201);
         admin("/targets", json!({ "name": TARGET })).await?;
         let customer = fleet.create_source(SOURCE).await?;
         let host = json!({ "name": HOST, "maxConnections": 100, "migrationCommand1": { "name": "ignore" } });
         admin(&format!("/sources/{SOURCE}/sourcehosts"), host).await?;
         let mut database = MySqlConnection::connect(&fleet.database_url()).await?;
-        let row = sqlx::query("SELECT h.source_id, h.id, t.id FROM sourcehosts h, targets t").fetch_one(&mut database).await?;
+        let row = sqlx::query("SELECT h.source_id, h.id, t.id FROM sourcehosts h, targets t")
+            .fetch_one(&mut database)
+            .await?;
         let ids = Ids { source: row.try_get(0)?, host: row.try_get(1)?, target: row.try_get(2)? };
         Ok(Self { fleet, customer, ids, _data: data })
     }

@@ -52,7 +52,13 @@ pub(crate) async fn measure(data: &Path, extent: Extent, report: &mut Report) ->
             ratio.add(through / floor);
         }
         let met = if ratio.median() >= GOAL { "met" } else { "**missed**" };
-        rows.push(vec![clients.to_string(), bare.to_string(), api.to_string(), ratio.show(2), met.to_owned()]);
+        rows.push(vec![
+            clients.to_string(),
+            bare.to_string(),
+            api.to_string(),
+            ratio.show(2),
+            met.to_owned(),
+        ]);
     }
     report.line(
         "Submits a second of new users with a password, two schedulers without workers, MariaDB with \

@@ -2,13 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use sqlx::{AssertSqlSafe, MySql, MySqlConnection, QueryBuilder, mysql::MySqlArguments, query::Query};
+use sqlx::MySqlConnection;
 
 use super::{
     Error, Result, Source, Store, Submission, SubmitError,
     places::hold_places,
+    spelled::Statement,
     submit::{MOVED_MAIL, database_time},
-    tables::{Tables, placeholders},
+    tables::Tables,
     users,
 };
 use crate::domain::{
@@ -64,6 +65,15 @@ impl Store {
     /// Submits all of `batch`, or nothing when this fails. No two of it may have the same source uid, or
     /// the same target uid, without case. A dry run answers the same and changes nothing.
     pub async fn submit_batch(
+        &self,
+        source: &Source,
+        batch: &[Submission],
+        dry_run: bool,
+    ) -> Result<Vec<BulkAnswer>> {
+        super::timed("submit-batch", |_| true, self.submit_batch_contended(source, batch, dry_run)).await
+    }
+
+    async fn submit_batch_contended(
         &self,
         source: &Source,
         batch: &[Submission],
@@ -162,31 +172,18 @@ fn accept<'s>(
     Ok(Accepted { index, submission, user, takes_uid, takes_place })
 }
 
-/// `{statement} (?, ?, …)` with these ids bound.
-fn over_ids(
-    statement: &str,
-    ids: impl ExactSizeIterator<Item = u64>,
-) -> Query<'static, MySql, MySqlArguments> {
-    let statement = format!("{statement} ({})", placeholders(ids.len(), 1));
-    ids.fold(sqlx::query(AssertSqlSafe(statement)).persistent(false), Query::bind)
-}
-
 async fn lock_users(
     connection: &mut MySqlConnection,
     tables: &Tables,
     batch: &[Submission],
 ) -> Result<HashMap<String, User>> {
-    let statement = format!(
-        "SELECT {} {} WHERE u.source_uid IN ({}) ORDER BY u.id FOR UPDATE",
-        users::COLUMNS,
-        tables.text("FROM {users} u"),
-        placeholders(batch.len(), 1)
-    );
-    let mut query = sqlx::query_as(AssertSqlSafe(statement)).persistent(false);
-    for submission in batch {
-        query = query.bind(&submission.source_uid);
-    }
-    let users: Vec<User> = query.fetch_all(connection).await?;
+    let statement =
+        format!("SELECT {} {}", users::COLUMNS, tables.text("FROM {users} u WHERE u.source_uid IN "));
+    let users: Vec<User> = Statement::new(statement)
+        .list(batch.iter().map(|submission| &submission.source_uid))
+        .sql(" ORDER BY u.id FOR UPDATE")
+        .fetch_all(connection)
+        .await?;
     Ok(users.into_iter().map(|user| (user.source_uid.clone(), user)).collect())
 }
 
@@ -195,27 +192,24 @@ async fn read_past<'u>(
     tables: &Tables,
     users: impl ExactSizeIterator<Item = &'u User>,
 ) -> Result<Past> {
-    use sqlx::Row as _;
     let ids: Vec<u64> = users.map(|user| user.id.0).collect();
     let mut past = Past { open: HashMap::new(), cutover: HashMap::new(), synced: HashSet::new() };
     if ids.is_empty() {
         return Ok(past);
     }
-    let open = tables.text("SELECT open_user, id FROM {journal} WHERE open_user IN");
-    for row in over_ids(&open, ids.iter().copied()).fetch_all(&mut *connection).await? {
-        past.open.insert(row.try_get(0)?, row.try_get(1)?);
-    }
+    let open = tables.text("SELECT open_user, id FROM {journal} WHERE open_user IN ");
+    past.open.extend(Statement::new(open).list(&ids).fetch_all::<(u64, u64)>(&mut *connection).await?);
     let cut_over = "(phase = 'CUTOVER' AND (status = 'SUCCESS' OR post_started))";
     let ended = format!(
-        "SELECT user_id, id, COALESCE({MOVED_MAIL}, FALSE), {cut_over} {} ({MOVED_MAIL} OR {cut_over}) AND user_id IN",
+        "SELECT user_id, id, COALESCE({MOVED_MAIL}, FALSE), {cut_over} {} ({MOVED_MAIL} OR {cut_over}) AND user_id IN ",
         tables.text("FROM {journal} WHERE")
     );
-    for row in over_ids(&ended, ids.iter().copied()).fetch_all(connection).await? {
-        let (user, id): (u64, u64) = (row.try_get(0)?, row.try_get(1)?);
-        if row.try_get(2)? {
+    let ended: Vec<(u64, u64, bool, bool)> = Statement::new(ended).list(&ids).fetch_all(connection).await?;
+    for (user, id, synced, cut_over) in ended {
+        if synced {
             past.synced.insert(user);
         }
-        if row.try_get(3)? {
+        if cut_over {
             let latest = past.cutover.entry(user).or_default();
             *latest = id.max(*latest);
         }
@@ -235,15 +229,15 @@ async fn refuse_taken(
     if wanted.is_empty() {
         return Ok(Vec::new());
     }
-    let statement = format!(
-        "SELECT target_id, folded, source_id, user_id FROM target_uids WHERE (target_id, folded) IN ({}) FOR UPDATE",
-        placeholders(wanted.len(), 2)
-    );
-    let mut query = sqlx::query_as(AssertSqlSafe(statement)).persistent(false);
-    for (target, folded) in &wanted {
-        query = query.bind(target).bind(folded);
-    }
-    let taken: Vec<(u32, String, u32, u64)> = query.fetch_all(connection).await?;
+    let statement =
+        "SELECT target_id, folded, source_id, user_id FROM target_uids WHERE (target_id, folded) IN (";
+    let taken: Vec<(u32, String, u32, u64)> = Statement::new(statement)
+        .rows(&wanted, |row, (target, folded)| {
+            row.value(target).value(folded);
+        })
+        .sql(") FOR UPDATE")
+        .fetch_all(connection)
+        .await?;
     let owners: HashMap<_, _> =
         taken.into_iter().map(|(target, folded, source, user)| ((target, folded), (source, user))).collect();
     let mut refused = Vec::new();
@@ -287,16 +281,9 @@ async fn write_users(
     if new.is_empty() {
         return Ok(());
     }
-    let statement = format!(
-        "{} ({})",
-        tables.text("SELECT source_uid, id FROM {users} WHERE source_uid IN"),
-        placeholders(new.len(), 1)
-    );
-    let mut query = sqlx::query_as(AssertSqlSafe(statement)).persistent(false);
-    for user in new {
-        query = query.bind(&user.source_uid);
-    }
-    let ids: Vec<(String, u64)> = query.fetch_all(connection).await?;
+    let statement = tables.text("SELECT source_uid, id FROM {users} WHERE source_uid IN ");
+    let uids = new.iter().map(|user| &user.source_uid);
+    let ids: Vec<(String, u64)> = Statement::new(statement).list(uids).fetch_all(connection).await?;
     let ids: HashMap<String, u64> = ids.into_iter().collect();
     for one in accepted.iter_mut().filter(|one| one.user.id == UserId(0)) {
         let id = ids.get(&one.user.source_uid).ok_or(Error::RowsAffected {
@@ -319,29 +306,29 @@ async fn write_user_rows(
         return Ok(());
     }
     let list = |items: &[String]| (!items.is_empty()).then(|| serde_json::json!(items).to_string());
-    let mut statement = QueryBuilder::<MySql>::new(tables.text(
+    let mut statement = Statement::new(tables.text(
         "INSERT INTO {users} (id, source_uid, target_uid, target_id, sourcehost_id, sourceport, email, password,
-             password_key, container, imapc_options, use_imapc_ssl, exclude_folders, created, modified) ",
-    ));
-    statement.push_values(users, |mut row, user| {
-        row.push_bind(known.then_some(user.id.0))
-            .push_bind(user.source_uid.clone())
-            .push_bind(user.target_uid.clone())
-            .push_bind(user.target.0)
-            .push_bind(user.sourcehost.0)
-            .push_bind(user.sourceport)
-            .push_bind(user.email.clone())
-            .push_bind(user.password.as_ref().map(|sealed| sealed.bytes.clone()))
-            .push_bind(user.password.as_ref().map(|sealed| sealed.alias.clone()))
-            .push_bind(user.container.clone())
-            .push_bind(list(&user.imapc_options))
-            .push_bind(user.use_imapc_ssl.map(ImapcSsl::as_str))
-            .push_bind(list(&user.exclude_folders))
-            .push("UTC_TIMESTAMP(3)")
-            .push("UTC_TIMESTAMP(3)");
+             password_key, container, imapc_options, use_imapc_ssl, exclude_folders, created, modified) VALUES ",
+    ))
+    .rows(users, |row, user| {
+        row.value(known.then_some(user.id.0))
+            .value(&user.source_uid)
+            .value(&user.target_uid)
+            .value(user.target.0)
+            .value(user.sourcehost.0)
+            .value(user.sourceport)
+            .value(user.email.as_ref())
+            .value(user.password.as_ref().map(|sealed| &sealed.bytes[..]))
+            .value(user.password.as_ref().map(|sealed| &sealed.alias))
+            .value(user.container.as_ref())
+            .value(list(&user.imapc_options))
+            .value(user.use_imapc_ssl.map(ImapcSsl::as_str))
+            .value(list(&user.exclude_folders))
+            .sql("UTC_TIMESTAMP(3)")
+            .sql("UTC_TIMESTAMP(3)");
     });
     if known {
-        statement.push(
+        statement = statement.sql(
             " ON DUPLICATE KEY UPDATE target_uid = VALUES(target_uid), target_id = VALUES(target_id),
                  sourcehost_id = VALUES(sourcehost_id), sourceport = VALUES(sourceport), email = VALUES(email),
                  password = VALUES(password), password_key = VALUES(password_key), container = VALUES(container),
@@ -349,7 +336,7 @@ async fn write_user_rows(
                  exclude_folders = VALUES(exclude_folders), modified = VALUES(modified)",
         );
     }
-    statement.build().persistent(false).execute(connection).await?;
+    statement.execute(connection).await?;
     Ok(())
 }
 
@@ -362,21 +349,21 @@ async fn write_target_uids(
     if takers.is_empty() {
         return Ok(());
     }
-    let statement = format!(
-        "DELETE FROM target_uids WHERE source_id = ? AND user_id IN ({})",
-        placeholders(takers.len(), 1)
-    );
-    let delete = sqlx::query(AssertSqlSafe(statement)).persistent(false).bind(source.id.0);
-    takers.iter().fold(delete, |query, user| query.bind(user.id.0)).execute(&mut *connection).await?;
-    let mut statement =
-        QueryBuilder::<MySql>::new("INSERT INTO target_uids (target_id, folded, source_id, user_id) ");
-    statement.push_values(takers, |mut row, user| {
-        row.push_bind(user.target.0)
-            .push_bind(user.target_uid.to_lowercase())
-            .push_bind(source.id.0)
-            .push_bind(user.id.0);
-    });
-    statement.build().persistent(false).execute(connection).await?;
+    Statement::new("DELETE FROM target_uids WHERE source_id = ")
+        .value(source.id.0)
+        .sql(" AND user_id IN ")
+        .list(takers.iter().map(|user| user.id.0))
+        .execute(&mut *connection)
+        .await?;
+    Statement::new("INSERT INTO target_uids (target_id, folded, source_id, user_id) VALUES ")
+        .rows(takers, |row, user| {
+            row.value(user.target.0)
+                .value(user.target_uid.to_lowercase())
+                .value(source.id.0)
+                .value(user.id.0);
+        })
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
@@ -387,34 +374,32 @@ async fn write_rows(
     source: &Source,
     accepted: &[Accepted<'_>],
 ) -> Result<HashMap<u64, u64>> {
-    let mut statement = QueryBuilder::<MySql>::new(tables.text(
+    Statement::new(tables.text(
         "INSERT INTO {journal} (user_id, sourcehost_id, target_id, status, phase, priority, not_before, forced,
-             created, modified) ",
-    ));
-    statement.push_values(accepted, |mut row, one| {
-        row.push_bind(one.user.id.0)
-            .push_bind(one.user.sourcehost.0)
-            .push_bind(one.user.target.0)
-            .push("'SCHEDULED'")
-            .push_bind(one.submission.phase.as_str())
-            .push_bind(one.submission.priority)
-            .push_bind(one.submission.not_before.map(database_time))
-            .push_bind(one.submission.force)
-            .push("UTC_TIMESTAMP(3)")
-            .push("UTC_TIMESTAMP(3)");
-    });
-    statement.build().persistent(false).execute(&mut *connection).await?;
-    let users: Vec<u64> = accepted.iter().map(|one| one.user.id.0).collect();
-    let marks = placeholders(users.len(), 1);
-    let inserted =
-        format!("{} ({marks})", tables.text("SELECT open_user, id FROM {journal} WHERE open_user IN"));
-    let query = sqlx::query_as(AssertSqlSafe(inserted)).persistent(false);
-    let ids: Vec<(u64, u64)> =
-        users.iter().fold(query, |query, id| query.bind(*id)).fetch_all(&mut *connection).await?;
-    let mut outbox = QueryBuilder::<MySql>::new("INSERT INTO outbox (kind, source_id, ref_id) ");
-    outbox.push_values(&ids, |mut row, (_, id)| {
-        row.push("'MIGRATION'").push_bind(source.id.0).push_bind(*id);
-    });
-    outbox.build().persistent(false).execute(connection).await?;
+             created, modified) VALUES ",
+    ))
+    .rows(accepted, |row, one| {
+        row.value(one.user.id.0)
+            .value(one.user.sourcehost.0)
+            .value(one.user.target.0)
+            .sql("'SCHEDULED'")
+            .value(one.submission.phase.as_str())
+            .value(one.submission.priority)
+            .value(one.submission.not_before.map(database_time))
+            .value(one.submission.force)
+            .sql("UTC_TIMESTAMP(3)")
+            .sql("UTC_TIMESTAMP(3)");
+    })
+    .execute(&mut *connection)
+    .await?;
+    let users = accepted.iter().map(|one| one.user.id.0);
+    let inserted = tables.text("SELECT open_user, id FROM {journal} WHERE open_user IN ");
+    let ids: Vec<(u64, u64)> = Statement::new(inserted).list(users).fetch_all(&mut *connection).await?;
+    Statement::new("INSERT INTO outbox (kind, source_id, ref_id) VALUES ")
+        .rows(&ids, |row, (_, id)| {
+            row.sql("'MIGRATION'").value(source.id.0).value(id);
+        })
+        .execute(connection)
+        .await?;
     Ok(ids.into_iter().collect())
 }

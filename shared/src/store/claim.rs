@@ -10,7 +10,8 @@ use super::{
     Error, Result, Source, Sourcehost, Store,
     claim_rows::{Admission, Row, lock_hosts, lock_rows, read_sources, read_users},
     error::expect_rows,
-    tables::{Tables, placeholders},
+    spelled::Statement,
+    tables::Tables,
 };
 use crate::domain::{
     ids::{BackendId, Epoch, HostId, JobId, SourceId, TargetId},
@@ -115,7 +116,7 @@ impl Store {
     /// `Unavailable` may mean that the commit went through: [`Store::read_back_claim`] tells. After any
     /// other error nothing was claimed; a row that is locked for some seconds fails the whole batch.
     pub async fn claim(&self, holder: &Holder, requests: &[ClaimRequest]) -> Result<Vec<Decision>> {
-        super::retry_deadlocked(|| self.claim_once(holder, requests)).await
+        super::timed("claim", |_| true, super::retry_deadlocked(|| self.claim_once(holder, requests))).await
     }
 
     async fn claim_once(&self, holder: &Holder, requests: &[ClaimRequest]) -> Result<Vec<Decision>> {
@@ -206,21 +207,16 @@ async fn mark_running(
     tables: &Tables,
     granted: &[&Row],
 ) -> Result<()> {
-    let statement = format!(
-        "{} WHERE status = 'SCHEDULED' AND id IN ({})",
-        tables.text(
-            "UPDATE {journal} SET status = 'SYNC', epoch = epoch + 1, backend = ?, cancel_requested = FALSE,
-                 started = COALESCE(started, UTC_TIMESTAMP(3)), modified = UTC_TIMESTAMP(3)"
-        ),
-        placeholders(granted.len(), 1)
-    );
-    let mut query =
-        sqlx::query(sqlx::AssertSqlSafe(statement)).persistent(granted.len() == 1).bind(&holder.name);
-    for row in granted {
-        query = query.bind(row.id.0);
-    }
-    let updated = query.execute(connection).await?;
-    expect_rows("journal", granted.len() as u64, updated.rows_affected())
+    let updated = Statement::new(tables.text(
+        "UPDATE {journal} SET status = 'SYNC', epoch = epoch + 1, cancel_requested = FALSE,
+             started = COALESCE(started, UTC_TIMESTAMP(3)), modified = UTC_TIMESTAMP(3), backend = ",
+    ))
+    .value(&holder.name)
+    .sql(" WHERE status = 'SCHEDULED' AND id IN ")
+    .list(granted.iter().map(|row| row.id.0))
+    .execute(connection)
+    .await?;
+    expect_rows("journal", granted.len() as u64, updated)
 }
 
 async fn insert_leases(
@@ -229,22 +225,15 @@ async fn insert_leases(
     source: &Source,
     granted: &[&Row],
 ) -> Result<()> {
-    let groups = vec!["(?, ?, ?, ?, ?, ?, ?, UTC_TIMESTAMP(3))"; granted.len()].join(", ");
-    let statement = format!(
+    let inserted = Statement::new(
         "INSERT INTO leases (source_id, journal_id, user_id, sourcehost_id, backend_id, incarnation, epoch, claimed)
-         VALUES {groups}"
-    );
-    let mut query = sqlx::query(sqlx::AssertSqlSafe(statement)).persistent(granted.len() == 1);
-    for row in granted {
-        query = query
-            .bind(source.id.0)
-            .bind(row.id.0)
-            .bind(row.user.0)
-            .bind(row.host.0)
-            .bind(holder.backend.0)
-            .bind(holder.incarnation)
-            .bind(row.epoch.0 + 1);
-    }
-    let inserted = query.execute(connection).await?;
-    expect_rows("leases", granted.len() as u64, inserted.rows_affected())
+         VALUES ",
+    )
+    .rows(granted, |values, row| {
+        values.value(source.id.0).value(row.id.0).value(row.user.0).value(row.host.0);
+        values.value(holder.backend.0).value(holder.incarnation).value(row.epoch.0 + 1).sql("UTC_TIMESTAMP(3)");
+    })
+    .execute(connection)
+    .await?;
+    expect_rows("leases", granted.len() as u64, inserted)
 }

@@ -8,7 +8,8 @@ use super::{
     Error, Result, Source, Store,
     claim::{ClaimRequest, Claimed, Holder},
     claim_rows::{Admission, lock_hosts, lock_rows, read_sources, read_users},
-    tables::{Tables, placeholders},
+    spelled::Statement,
+    tables::Tables,
 };
 use crate::domain::ids::{Epoch, HostId, JournalId, SourceId};
 
@@ -72,19 +73,14 @@ async fn leases_among(
     source: &Source,
     requests: &[ClaimRequest],
 ) -> Result<Vec<(JournalId, Epoch)>> {
-    let statement = format!(
-        "SELECT journal_id, epoch FROM leases
-         WHERE backend_id = ? AND incarnation = ? AND source_id = ? AND journal_id IN ({})",
-        placeholders(requests.len(), 1)
-    );
-    let mut query = sqlx::query_as(sqlx::AssertSqlSafe(statement))
-        .persistent(false)
-        .bind(holder.backend.0)
-        .bind(holder.incarnation)
-        .bind(source.id.0);
-    for request in requests {
-        query = query.bind(request.job.journal.0);
-    }
-    let leases: Vec<(u64, u64)> = query.fetch_all(connection).await?;
+    let statement = Statement::new("SELECT journal_id, epoch FROM leases WHERE backend_id = ")
+        .value(holder.backend.0)
+        .sql(" AND incarnation = ")
+        .value(holder.incarnation)
+        .sql(" AND source_id = ")
+        .value(source.id.0)
+        .sql(" AND journal_id IN ")
+        .list(requests.iter().map(|request| request.job.journal.0));
+    let leases: Vec<(u64, u64)> = statement.fetch_all(connection).await?;
     Ok(leases.into_iter().map(|(id, epoch)| (JournalId(id), Epoch(epoch))).collect())
 }

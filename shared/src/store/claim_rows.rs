@@ -4,14 +4,15 @@ use std::collections::{BTreeSet, HashMap};
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use sqlx::{FromRow as _, MySqlConnection, Row as _};
+use sqlx::{FromRow, MySqlConnection, Row as _, mysql::MySqlRow};
 
 use super::{
     Error, Result, Source, Sourcehost,
     claim::{ClaimRequest, Claimed},
     outbox::or_none,
     sourcehosts,
-    tables::{Tables, placeholders},
+    spelled::Statement,
+    tables::Tables,
     users,
 };
 use crate::domain::{
@@ -29,6 +30,14 @@ pub(super) struct Admission {
     pub(super) host: Sourcehost,
     pub(super) open: bool,
     pub(super) room: u32,
+}
+
+impl FromRow<'_, MySqlRow> for Admission {
+    fn from_row(row: &MySqlRow) -> sqlx::Result<Self> {
+        let host = Sourcehost::from_row(row)?;
+        let room = host.definition.max_connections;
+        Ok(Self { host, open: row.try_get("open")?, room })
+    }
 }
 
 /// A row of the journal, locked.
@@ -93,30 +102,23 @@ pub(super) async fn lock_hosts(
     requests: &[ClaimRequest],
 ) -> Result<HashMap<HostId, Admission>> {
     let ids: BTreeSet<HostId> = requests.iter().map(|request| request.host).collect();
-    let marks = placeholders(ids.len(), 1);
-    let statement = format!(
+    let ids = || ids.iter().map(|id| id.0);
+    let rows: Vec<Admission> = Statement::new(format!(
         "SELECT {}, NOT (h.paused OR COALESCE(h.suspended_until > UTC_TIMESTAMP(3), FALSE)) AS open
-         FROM sourcehosts h WHERE h.id IN ({marks}) ORDER BY h.id FOR UPDATE WAIT {LOCK_WAIT_SECS}",
+         FROM sourcehosts h WHERE h.id IN ",
         sourcehosts::COLUMNS
-    );
-    let mut query = sqlx::query(sqlx::AssertSqlSafe(statement)).persistent(ids.len() == 1);
-    for id in &ids {
-        query = query.bind(id.0);
-    }
-    let mut hosts = HashMap::new();
-    for row in query.fetch_all(&mut *connection).await? {
-        let host = Sourcehost::from_row(&row)?;
-        let room = host.definition.max_connections;
-        hosts.insert(host.id, Admission { host, open: row.try_get("open")?, room });
-    }
-    let statement = format!(
-        "SELECT sourcehost_id, COUNT(*) FROM leases WHERE sourcehost_id IN ({marks}) GROUP BY sourcehost_id"
-    );
-    let mut query = sqlx::query_as(sqlx::AssertSqlSafe(statement)).persistent(ids.len() == 1);
-    for id in &ids {
-        query = query.bind(id.0);
-    }
-    let in_use: Vec<(u32, i64)> = query.fetch_all(connection).await?;
+    ))
+    .list(ids())
+    .sql(&format!(" ORDER BY h.id FOR UPDATE WAIT {LOCK_WAIT_SECS}"))
+    .fetch_all(&mut *connection)
+    .await?;
+    let mut hosts: HashMap<HostId, Admission> = rows.into_iter().map(|row| (row.host.id, row)).collect();
+    let in_use: Vec<(u32, i64)> =
+        Statement::new("SELECT sourcehost_id, COUNT(*) FROM leases WHERE sourcehost_id IN ")
+            .list(ids())
+            .sql(" GROUP BY sourcehost_id")
+            .fetch_all(connection)
+            .await?;
     for (id, leases) in in_use {
         if let Some(host) = hosts.get_mut(&HostId(id)) {
             host.room = host.room.saturating_sub(u32::try_from(leases).unwrap_or(u32::MAX));
@@ -131,8 +133,7 @@ pub(super) async fn lock_rows(
     tables: &Tables,
     requests: &[ClaimRequest],
 ) -> Result<HashMap<JournalId, Row>> {
-    let statement = format!(
-        "{} WHERE id IN ({}) ORDER BY id FOR UPDATE WAIT {LOCK_WAIT_SECS}",
+    let statement = Statement::new(
         tables.text(
             "SELECT id, user_id, sourcehost_id, target_id, status, phase, priority, forced, epoch, attempt, losses, details, carried, pre_started, post_started,
                  cleanup,
@@ -140,16 +141,13 @@ pub(super) async fn lock_rows(
                  CAST(TIMESTAMPDIFF(MICROSECOND, GREATEST(created, COALESCE(not_before, created)),
                       UTC_TIMESTAMP(3)) AS SIGNED) AS waited_us,
                  CAST(TIMESTAMPDIFF(MICROSECOND, COALESCE(started, UTC_TIMESTAMP(3)), UTC_TIMESTAMP(3)) AS SIGNED) AS age_us
-             FROM {journal}"
+             FROM {journal} WHERE id IN "
         ),
-        placeholders(requests.len(), 1)
-    );
-    let mut query = sqlx::query(sqlx::AssertSqlSafe(statement)).persistent(requests.len() == 1);
-    for request in requests {
-        query = query.bind(request.job.journal.0);
-    }
+    )
+    .list(requests.iter().map(|request| request.job.journal.0))
+    .sql(&format!(" ORDER BY id FOR UPDATE WAIT {LOCK_WAIT_SECS}"));
     let mut rows = HashMap::new();
-    for row in or_none(query.fetch_all(&mut *connection).await)? {
+    for row in or_none(statement.fetch_rows(&mut *connection).await)? {
         let (status, phase): (String, String) = (row.try_get("status")?, row.try_get("phase")?);
         let (wait_us, waited_us): (i64, i64) = (row.try_get("wait_us")?, row.try_get("waited_us")?);
         let row = Row {
@@ -196,18 +194,14 @@ async fn mark_leased_users(
     if rows.is_empty() {
         return Ok(());
     }
-    let statement = format!(
-        "SELECT user_id FROM leases WHERE source_id = ? AND user_id IN ({})",
-        placeholders(rows.len(), 1)
-    );
-    let mut query =
-        sqlx::query_scalar(sqlx::AssertSqlSafe(statement)).persistent(rows.len() == 1).bind(source.0);
-    for row in rows.values() {
-        query = query.bind(row.user.0);
-    }
-    let leased: Vec<u64> = query.fetch_all(connection).await?;
+    let leased: Vec<(u64,)> = Statement::new("SELECT user_id FROM leases WHERE source_id = ")
+        .value(source.0)
+        .sql(" AND user_id IN ")
+        .list(rows.values().map(|row| row.user.0))
+        .fetch_all(connection)
+        .await?;
     for row in rows.values_mut() {
-        row.user_leased = leased.contains(&row.user.0);
+        row.user_leased = leased.contains(&(row.user.0,));
     }
     Ok(())
 }
@@ -217,16 +211,8 @@ pub(super) async fn read_users(
     tables: &Tables,
     granted: &[&Row],
 ) -> Result<HashMap<UserId, User>> {
-    let statement = format!(
-        "SELECT {} {} WHERE u.id IN ({})",
-        users::COLUMNS,
-        tables.text("FROM {users} u"),
-        placeholders(granted.len(), 1)
-    );
-    let mut query = sqlx::query_as(sqlx::AssertSqlSafe(statement)).persistent(granted.len() == 1);
-    for row in granted {
-        query = query.bind(row.user.0);
-    }
-    let users: Vec<User> = query.fetch_all(connection).await?;
+    let statement = format!("SELECT {} {}", users::COLUMNS, tables.text("FROM {users} u WHERE u.id IN "));
+    let users: Vec<User> =
+        Statement::new(statement).list(granted.iter().map(|row| row.user.0)).fetch_all(connection).await?;
     Ok(users.into_iter().map(|user| (user.id, user)).collect())
 }

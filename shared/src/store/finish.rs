@@ -108,7 +108,8 @@ impl Store {
         epoch: Epoch,
         finish: &Finish,
     ) -> Result<Finished> {
-        super::retry_contended(|| self.finish_once(source, job, epoch, finish)).await
+        let finish = super::retry_contended(|| self.finish_once(source, job, epoch, finish));
+        super::timed("finish", |_| true, finish).await
     }
 
     async fn finish_once(
@@ -154,7 +155,8 @@ impl Store {
         epoch: Epoch,
         back: &HandBack,
     ) -> Result<Finished> {
-        super::retry_contended(|| self.hand_back_once(source, job, epoch, back)).await
+        let back = super::retry_contended(|| self.hand_back_once(source, job, epoch, back));
+        super::timed("hand-back", |_| true, back).await
     }
 
     async fn hand_back_once(

@@ -3,14 +3,11 @@
 //! A page is found in two steps: its ids from one key, then the records of these ids. The key is chosen here,
 //! since the optimizer mistakes few rows at one end of a large table for few rows to read.
 
-use sqlx::{AssertSqlSafe, MySql, QueryBuilder, Row as _};
+use sqlx::{MySql, QueryBuilder, Row as _};
 use time::OffsetDateTime;
 
 use super::{
-    Record, Result, Source, Store,
-    journal::SELECT,
-    submit::database_time,
-    tables::{Tables, placeholders},
+    Record, Result, Source, Store, journal::SELECT, spelled::Statement, submit::database_time, tables::Tables,
 };
 use crate::domain::{
     ids::{HostId, JournalId},
@@ -135,10 +132,8 @@ impl Store {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let statement = format!("{} WHERE j.id IN ({})", tables.text(SELECT), placeholders(ids.len(), 1));
-        let query = sqlx::query_as(AssertSqlSafe(statement)).persistent(false);
-        let query = ids.iter().fold(query, |query, id| query.bind(*id));
-        let mut records: Vec<Record> = query.fetch_all(&self.pool).await?;
+        let statement = Statement::new(tables.text(SELECT)).sql(" WHERE j.id IN ").list(ids);
+        let mut records: Vec<Record> = statement.fetch_all(&mut *self.pool.acquire().await?).await?;
         records.sort_unstable_by_key(|record| std::cmp::Reverse(record.id.0));
         Ok(records)
     }

@@ -3,7 +3,7 @@
 use sqlx::{Row as _, mysql::MySqlRow};
 use uuid::Uuid;
 
-use super::{Error, Result, Store, claim::Holder, tables::placeholders};
+use super::{Error, Result, Store, claim::Holder, spelled::Statement};
 use crate::domain::ids::{BackendId, Epoch, HostId, JobId, JournalId, SourceId};
 
 /// What is wanted of a running migration.
@@ -51,24 +51,23 @@ impl Store {
         holder: &Holder,
         leases: &[(JobId, Epoch)],
     ) -> Result<Vec<HeldLease>> {
-        super::retry_contended(|| self.heartbeat_once(holder, leases)).await
+        super::timed("heartbeat", |_| true, super::retry_contended(|| self.heartbeat_once(holder, leases)))
+            .await
     }
 
     async fn heartbeat_once(&self, holder: &Holder, leases: &[(JobId, Epoch)]) -> Result<Vec<HeldLease>> {
         if !leases.is_empty() {
-            let statement = format!(
-                "UPDATE leases SET beat = beat + 1 WHERE backend_id = ? AND incarnation = ?
-                     AND (source_id, journal_id, epoch) IN ({})",
-                placeholders(leases.len(), 3)
-            );
-            let mut query = sqlx::query(sqlx::AssertSqlSafe(statement))
-                .persistent(false)
-                .bind(holder.backend.0)
-                .bind(holder.incarnation);
-            for (job, epoch) in leases {
-                query = query.bind(job.source.0).bind(job.journal.0).bind(epoch.0);
-            }
-            query.execute(&self.pool).await?;
+            Statement::new("UPDATE leases SET beat = beat + 1 WHERE backend_id = ")
+                .value(holder.backend.0)
+                .sql(" AND incarnation = ")
+                .value(holder.incarnation)
+                .sql(" AND (source_id, journal_id, epoch) IN (")
+                .rows(leases, |row, (job, epoch)| {
+                    row.value(job.source.0).value(job.journal.0).value(epoch.0);
+                })
+                .sql(")")
+                .execute(&mut *self.pool.acquire().await?)
+                .await?;
         }
         self.leases_of(holder.backend, holder.incarnation).await
     }

@@ -13,6 +13,7 @@ mod claim_read_back;
 mod claim_rows;
 mod close;
 mod error;
+mod figures;
 mod finish;
 mod hooks;
 mod journal;
@@ -31,6 +32,7 @@ mod schema;
 mod source_deletion;
 mod sourcehosts;
 mod sources;
+mod spelled;
 mod submit;
 mod summary;
 mod tables;
@@ -52,6 +54,7 @@ pub use bulk::{BulkAccepted, BulkAnswer, Place};
 pub use claim::{ClaimRequest, Claimed, Decision, Holder, Refusal};
 pub use close::Closed;
 pub use error::{Error, Result};
+pub use figures::HostFigures;
 pub use finish::{CountedLoss, Counts, Finish, Finished, HandBack};
 pub use hooks::Hook;
 pub use journal::Record;
@@ -99,6 +102,16 @@ impl Store {
             .acquire_timeout(options.acquire_timeout)
             .idle_timeout(options.idle_timeout)
             .max_lifetime(options.max_lifetime)
+            .test_before_acquire(false)
+            .before_acquire(|connection, meta| {
+                Box::pin(async move {
+                    // A connection in constant use needs no question before every call.
+                    if meta.idle_for > TRUSTED_FOR {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
             .after_connect(|connection, _| {
                 Box::pin(async move {
                     sqlx::query(SESSION).execute(connection).await?;
@@ -141,6 +154,9 @@ impl Store {
 const SESSION: &str = "SET SESSION tx_isolation = 'READ-COMMITTED', innodb_lock_wait_timeout = 10,
     lock_wait_timeout = 10, idle_transaction_timeout = 20";
 
+/// A connection that answered so lately is taken to be there still.
+const TRUSTED_FOR: Duration = Duration::from_secs(1);
+
 /// How long a connection that goes back to the pool may take to answer.
 const RELEASE_LIMIT: Duration = Duration::from_secs(2);
 
@@ -149,6 +165,24 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(15);
 
 /// How often a transaction that met a deadlock or a lock wait is tried in all.
 const CONTENTION_ATTEMPTS: u32 = 5;
+
+/// Runs a call and measures it for people: how long it took, and whether the database failed it.
+async fn timed<T, E>(
+    call: &'static str,
+    is_fault: impl Fn(&E) -> bool,
+    doing: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    let begun = std::time::Instant::now();
+    let done = doing.await;
+    metrics::histogram!("dmf.store.calls", "store" => STORE, "call" => call).record(begun.elapsed());
+    if done.as_ref().is_err_and(is_fault) {
+        metrics::counter!("dmf.store.errors", "store" => STORE).increment(1);
+    }
+    done
+}
+
+/// What metrics call this store.
+const STORE: &str = "mariadb";
 
 /// Waits a short random time before the next attempt, so that those who met do not meet again.
 async fn pause_contended(tried: u32) {

@@ -7,10 +7,7 @@ use std::{
 
 use sqlx::{MySqlConnection, MySqlTransaction};
 
-use super::{
-    Result, Store, Wanted,
-    tables::{Tables, placeholders},
-};
+use super::{Result, Store, Wanted, spelled::Statement, tables::Tables};
 use crate::domain::{
     ids::{BackendId, Epoch, HostId, JobId, JournalId, SourceId, SourceName, TargetId},
     migration::Status,
@@ -87,12 +84,7 @@ impl Batch {
 
     /// Deletes the entries: the queue knows.
     pub async fn done(mut self) -> Result<()> {
-        let statement = format!("DELETE FROM outbox WHERE id IN ({})", placeholders(self.entries.len(), 1));
-        let mut query = sqlx::query(sqlx::AssertSqlSafe(statement)).persistent(false);
-        for id in &self.entries {
-            query = query.bind(id);
-        }
-        query.execute(&mut *self.tx).await?;
+        Statement::new("DELETE FROM outbox WHERE id IN ").list(&self.entries).execute(&mut self.tx).await?;
         Ok(self.tx.commit().await?)
     }
 }
@@ -152,6 +144,10 @@ impl Store {
     /// Locks at most `max` entries that no other relay holds and reads the rows that they name, as
     /// they are now: one query for the entries, one for the hosts, one for each Source among them.
     pub async fn next_outbox_batch(&self, max: u32) -> Result<Batch> {
+        super::timed("outbox", |_| true, self.lock_outbox_batch(max)).await
+    }
+
+    async fn lock_outbox_batch(&self, max: u32) -> Result<Batch> {
         let mut tx = self.begin().await?;
         let entries: Vec<(u64, String, u32, u64)> = sqlx::query_as(
             "SELECT id, kind, source_id, ref_id FROM outbox ORDER BY id LIMIT ? FOR UPDATE SKIP LOCKED",
@@ -235,22 +231,16 @@ async fn job_rows(
 ) -> Result<Vec<JobRow>> {
     let mut found = Vec::new();
     if let Some(name) = name {
-        let statement = format!(
-            "{} WHERE j.id IN ({})",
-            Tables::of(name).text(
-                "SELECT j.id, j.status, j.epoch, j.target_id, j.sourcehost_id, j.priority,
-                     CAST(COALESCE(TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), j.not_before), 0) AS SIGNED),
-                     CAST(l.backend_id AS UNSIGNED), l.epoch, CAST(l.wanted AS CHAR)
-                 FROM {journal} j LEFT JOIN leases l ON l.source_id = ? AND l.journal_id = j.id"
-            ),
-            placeholders(ids.len(), 1)
-        );
-        let mut query =
-            sqlx::query_as(sqlx::AssertSqlSafe(statement)).persistent(ids.len() == 1).bind(source.0);
-        for id in ids {
-            query = query.bind(id.0);
-        }
-        let rows: Vec<RawJob> = or_none(query.fetch_all(connection).await)?;
+        let statement = Statement::new(Tables::of(name).text(
+            "SELECT j.id, j.status, j.epoch, j.target_id, j.sourcehost_id, j.priority,
+                 CAST(COALESCE(TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), j.not_before), 0) AS SIGNED),
+                 CAST(l.backend_id AS UNSIGNED), l.epoch, CAST(l.wanted AS CHAR)
+             FROM {journal} j LEFT JOIN leases l ON l.journal_id = j.id AND l.source_id = ",
+        ))
+        .value(source.0)
+        .sql(" WHERE j.id IN ")
+        .list(ids.iter().map(|id| id.0));
+        let rows: Vec<RawJob> = or_none(statement.fetch_all(connection).await)?;
         found = rows.into_iter().map(|row| decode_job(source, row)).collect::<Result<_>>()?;
     }
     Ok(found)
@@ -260,18 +250,15 @@ pub(super) async fn host_rows(
     connection: &mut MySqlConnection,
     only: Option<&BTreeSet<HostId>>,
 ) -> Result<Vec<HostRow>> {
-    let mut statement = "SELECT h.id, h.max_connections, h.reserved_for_priority,
+    let mut statement = Statement::new(
+        "SELECT h.id, h.max_connections, h.reserved_for_priority,
             h.paused OR s.paused OR COALESCE(h.suspended_until > UTC_TIMESTAMP(3), FALSE)
-         FROM sourcehosts h JOIN sources s ON s.id = h.source_id"
-        .to_owned();
+         FROM sourcehosts h JOIN sources s ON s.id = h.source_id",
+    );
     if let Some(only) = only {
-        statement = format!("{statement} WHERE h.id IN ({})", placeholders(only.len(), 1));
+        statement = statement.sql(" WHERE h.id IN ").list(only.iter().map(|id| id.0));
     }
-    let mut query = sqlx::query_as(sqlx::AssertSqlSafe(statement)).persistent(false);
-    for id in only.into_iter().flatten() {
-        query = query.bind(id.0);
-    }
-    let rows: Vec<(u32, u32, u32, bool)> = query.fetch_all(connection).await?;
+    let rows: Vec<(u32, u32, u32, bool)> = statement.fetch_all(connection).await?;
     Ok(rows
         .into_iter()
         .map(|(id, limit, reserved_for_priority, closed)| HostRow {

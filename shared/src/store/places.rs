@@ -3,9 +3,9 @@
 
 use std::collections::HashSet;
 
-use sqlx::{AssertSqlSafe, MySqlConnection};
+use sqlx::MySqlConnection;
 
-use super::{Result, tables::placeholders};
+use super::{Result, spelled::Statement};
 use crate::domain::{ids::SourceId, user::User};
 
 /// Holds the places of these users until the transaction ends: whoever deletes one waits. Gives those whose
@@ -17,9 +17,9 @@ pub(super) async fn hold_places(
 ) -> Result<Vec<(usize, &'static str)>> {
     let hosts: Vec<u32> = distinct(users.iter().map(|user| user.sourcehost.0));
     let targets: Vec<u32> = distinct(users.iter().map(|user| user.target.0));
-    let of_source = "SELECT id FROM sourcehosts WHERE source_id = ? AND id IN";
-    let hosts = hold(connection, of_source, Some(source), &hosts).await?;
-    let targets = hold(connection, "SELECT id FROM targets WHERE id IN", None, &targets).await?;
+    let of_source = Statement::new("SELECT id FROM sourcehosts WHERE source_id = ").value(source.0);
+    let hosts = hold(connection, of_source.sql(" AND id IN "), &hosts).await?;
+    let targets = hold(connection, Statement::new("SELECT id FROM targets WHERE id IN "), &targets).await?;
     let gone = users.iter().enumerate().filter_map(|(index, user)| {
         if !targets.contains(&user.target.0) {
             Some((index, "target"))
@@ -37,20 +37,11 @@ fn distinct(ids: impl Iterator<Item = u32>) -> Vec<u32> {
     ids.collect::<std::collections::BTreeSet<u32>>().into_iter().collect()
 }
 
-async fn hold(
-    connection: &mut MySqlConnection,
-    statement: &str,
-    source: Option<SourceId>,
-    ids: &[u32],
-) -> Result<HashSet<u32>> {
+async fn hold(connection: &mut MySqlConnection, statement: Statement, ids: &[u32]) -> Result<HashSet<u32>> {
     if ids.is_empty() {
         return Ok(HashSet::new());
     }
-    let statement = format!("{statement} ({}) ORDER BY id LOCK IN SHARE MODE", placeholders(ids.len(), 1));
-    let mut query = sqlx::query_scalar(AssertSqlSafe(statement)).persistent(false);
-    if let Some(source) = source {
-        query = query.bind(source.0);
-    }
-    let held: Vec<u32> = ids.iter().fold(query, |query, id| query.bind(*id)).fetch_all(connection).await?;
-    Ok(held.into_iter().collect())
+    let statement = statement.list(ids).sql(" ORDER BY id LOCK IN SHARE MODE");
+    let held: Vec<(u32,)> = statement.fetch_all(connection).await?;
+    Ok(held.into_iter().map(|(id,)| id).collect())
 }

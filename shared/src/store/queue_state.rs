@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use super::{
     HostRow, JobRow, Result, Source, Store,
     outbox::{RawJob, decode_job, host_rows, or_none},
-    tables::{Tables, placeholders},
+    spelled::Statement,
+    tables::Tables,
 };
 use crate::domain::ids::{Epoch, HostId, JobId, JournalId, SourceId, TargetId};
 
@@ -76,13 +77,10 @@ impl Store {
         }
         for source in self.sources().await? {
             let Some(ids) = rows.get(&source.id) else { continue };
-            let statement = Tables::of(&source.name).text("SELECT id, target_id FROM {journal}");
-            let statement = format!("{statement} WHERE id IN ({})", placeholders(ids.len(), 1));
-            let mut query = sqlx::query_as(sqlx::AssertSqlSafe(statement)).persistent(false);
-            for id in ids {
-                query = query.bind(id);
-            }
-            let found: Vec<(u64, u32)> = or_none(query.fetch_all(&self.pool).await)?;
+            let statement = Tables::of(&source.name).text("SELECT id, target_id FROM {journal} WHERE id IN ");
+            let statement = Statement::new(statement).list(ids);
+            let found: Vec<(u64, u32)> =
+                or_none(statement.fetch_all(&mut *self.pool.acquire().await?).await)?;
             targets.extend(
                 found.into_iter().map(|(id, target)| {
                     (JobId { source: source.id, journal: JournalId(id) }, TargetId(target))

@@ -2,10 +2,7 @@
 
 use sqlx::{MySqlConnection, pool::PoolConnection};
 
-use super::{
-    Error, Result, Source, Store, outbox,
-    tables::{Tables, placeholders},
-};
+use super::{Result, Source, Store, outbox, spelled::Statement, tables::Tables};
 use crate::domain::ids::SourceId;
 
 /// What a deletion came to.
@@ -55,7 +52,6 @@ impl Store {
         if ids.is_empty() {
             return Ok(false);
         }
-        let marks = placeholders(ids.len(), 1);
         // MariaDB assigns from left to right, so `status` comes last.
         let update = tables.text(
             "UPDATE {journal} SET cancel_requested = TRUE, modified = UTC_TIMESTAMP(3),
@@ -63,14 +59,22 @@ impl Store {
                  stopped = IF(status = 'SCHEDULED' AND NOT pre_started, UTC_TIMESTAMP(3), stopped),
                  not_before = IF(status = 'SCHEDULED' AND pre_started, NULL, not_before),
                  cleanup = IF(status = 'SCHEDULED' AND pre_started, COALESCE(cleanup, 'ABORTED'), cleanup),
-                 status = IF(status = 'SCHEDULED' AND NOT pre_started, 'ABORTED', status)",
+                 status = IF(status = 'SCHEDULED' AND NOT pre_started, 'ABORTED', status)
+             WHERE id IN ",
         );
-        execute(&mut tx, &format!("{update} WHERE id IN ({marks})"), None, &ids).await?;
-        let lease = "UPDATE leases SET wanted = 'CANCEL' WHERE wanted = 'RUN' AND source_id = ?";
-        execute(&mut tx, &format!("{lease} AND journal_id IN ({marks})"), Some(source.id), &ids).await?;
-        let outbox = tables
-            .text("INSERT INTO outbox (kind, source_id, ref_id) SELECT 'MIGRATION', ?, id FROM {journal}");
-        execute(&mut tx, &format!("{outbox} WHERE id IN ({marks})"), Some(source.id), &ids).await?;
+        Statement::new(update).list(&ids).execute(&mut tx).await?;
+        Statement::new("UPDATE leases SET wanted = 'CANCEL' WHERE wanted = 'RUN' AND source_id = ")
+            .value(source.id.0)
+            .sql(" AND journal_id IN ")
+            .list(&ids)
+            .execute(&mut tx)
+            .await?;
+        Statement::new("INSERT INTO outbox (kind, source_id, ref_id) VALUES ")
+            .rows(&ids, |row, id| {
+                row.sql("'MIGRATION'").value(source.id.0).value(id);
+            })
+            .execute(&mut tx)
+            .await?;
         tx.commit().await?;
         Ok(true)
     }
@@ -182,22 +186,5 @@ async fn drop_tables(
 /// A statement that can't be prepared.
 async fn run(connection: &mut MySqlConnection, statement: &str) -> Result<()> {
     sqlx::raw_sql(sqlx::AssertSqlSafe(statement.to_owned())).execute(connection).await?;
-    Ok(())
-}
-
-async fn execute(
-    connection: &mut MySqlConnection,
-    statement: &str,
-    source: Option<SourceId>,
-    ids: &[u64],
-) -> Result<(), Error> {
-    let mut query = sqlx::query(sqlx::AssertSqlSafe(statement.to_owned())).persistent(false);
-    if let Some(source) = source {
-        query = query.bind(source.0);
-    }
-    for id in ids {
-        query = query.bind(*id);
-    }
-    query.execute(connection).await?;
     Ok(())
 }

@@ -72,6 +72,15 @@ impl Store {
     /// Submits a migration. The user is created when it is new, and its given fields are updated
     /// otherwise. The queue hears of it through the outbox, after the commit.
     pub async fn submit(&self, source: &Source, submission: &Submission) -> Result<Submitted, SubmitError> {
+        let is_fault = |error: &SubmitError| matches!(error, SubmitError::Store(_));
+        super::timed("submit", is_fault, self.submit_contended(source, submission)).await
+    }
+
+    async fn submit_contended(
+        &self,
+        source: &Source,
+        submission: &Submission,
+    ) -> Result<Submitted, SubmitError> {
         let mut tried = 1;
         loop {
             match self.submit_once(source, submission).await {

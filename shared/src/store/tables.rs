@@ -29,21 +29,13 @@ impl Tables {
     }
 }
 
-/// `(?, ?), (?, ?)`: `rows` groups of `columns` placeholders, for statements over many rows.
-pub(super) fn placeholders(rows: usize, columns: usize) -> String {
-    let group = if columns == 1 { "?".to_owned() } else { format!("({})", vec!["?"; columns].join(", ")) };
-    vec![group; rows].join(", ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn names_and_placeholders() {
+    fn names_are_put_in() {
         let tables = Tables::of(&"CustomerX".parse().unwrap());
         assert_eq!(tables.text("{users} {journal}"), "usersCustomerX journalCustomerX");
-        assert_eq!(placeholders(2, 2), "(?, ?), (?, ?)");
-        assert_eq!(placeholders(3, 1), "?, ?, ?");
     }
 }

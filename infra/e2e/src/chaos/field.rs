@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -50,7 +50,7 @@ pub(super) struct Field {
     terminated: Mutex<BTreeMap<String, i32>>,
     promises: Mutex<Promises>,
     owed: Mutex<Vec<Order>>,
-    guests: Mutex<Vec<(String, SourceHost)>>,
+    guests: Mutex<Vec<(String, Arc<SourceHost>)>>,
     frozen: Mutex<Vec<Frozen>>,
     locks: Mutex<Vec<(Fault, MySqlConnection)>>,
     disks: Mutex<Vec<DiskCopy>>,
@@ -127,7 +127,7 @@ impl Field {
         lock(&self.owed)
     }
 
-    pub(super) fn guests(&self) -> MutexGuard<'_, Vec<(String, SourceHost)>> {
+    pub(super) fn guests(&self) -> MutexGuard<'_, Vec<(String, Arc<SourceHost>)>> {
         lock(&self.guests)
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -9,6 +10,7 @@ use nix::sys::signal::Signal;
 
 use super::field::Field;
 use crate::faults::{Child, Process};
+use crate::host::SourceHost;
 
 /// A freeze of this time is over the deadline of every lease.
 const DEADLINE: Duration = Duration::from_secs(4);
@@ -48,6 +50,11 @@ impl Field {
         for host in 0..self.hosts.len() {
             self.hosts[host].proxy.cut().await?;
             self.heal_source(host).await?;
+        }
+        let guests: Vec<Arc<SourceHost>> = self.guests().iter().map(|(_, host)| Arc::clone(host)).collect();
+        for guest in guests {
+            guest.proxy.cut().await?;
+            guest.proxy.heal().await?;
         }
         Ok(())
     }

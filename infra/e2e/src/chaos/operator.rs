@@ -1,5 +1,6 @@
 //! What an operator and a customer order while things are broken.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -184,7 +185,7 @@ impl Field {
     pub(super) async fn invite_guest(&self) -> Result<()> {
         let number = self.guests().len() + 1;
         let source = format!("Guest{number}");
-        let host = self.fleet.open_host(1).await?;
+        let host = Arc::new(self.fleet.open_host(1).await?);
         let definition = host.definition();
         let submissions: Vec<Value> =
             (1..=GUESTS).map(|guest| host.submission(&format!("guest{number}-{guest}"), PASSWORD)).collect();

@@ -162,7 +162,7 @@ async fn look_for_failure_commands(field: &Field, rows: &[Row]) -> Result<Vec<Vi
 fn look_at_sources(field: &Field, facts: &mut Facts) -> Vec<Violation> {
     let mut wrong = Vec::new();
     let guests = field.guests();
-    let guests = guests.iter().map(|(_, host)| (host, host.limit));
+    let guests = guests.iter().map(|(_, host)| (&**host, host.limit));
     // An order may have set another limit; the witness knows which one held when.
     let own = field.hosts.iter().map(|host| (host, host.limit.max(HIGHEST_LIMIT)));
     for (host, limit) in own.chain(guests) {
