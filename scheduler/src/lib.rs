@@ -3,6 +3,7 @@
 
 pub mod api;
 pub mod app;
+pub mod census;
 pub mod duty;
 pub mod gen_certs;
 pub mod health;

@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 use dmf_scheduler::{
     api::{crowding::Room, limits::RateLimits},
     app::{self, App},
+    census,
     gen_certs::GenCerts,
     health, reaper, reconciler, relay, retention, rotate,
     schema::{self, Schema},
@@ -15,8 +16,9 @@ use dmf_scheduler::{
 use dmf_shared::{
     config::{self, Environment},
     ops::{
-        Lifecycle, Telemetry,
+        Lifecycle, Metrics, Telemetry,
         http::{Readiness, Server},
+        watch_store,
     },
     queue::Queue,
     store::{self, Store},
@@ -123,7 +125,9 @@ async fn run(settings: &Settings, telemetry: Telemetry) -> anyhow::Result<ExitCo
     let options = store::Options::from(&settings.database);
     let (store, schema) = (Store::connect_lazily(&options), Schema::default());
     let queue = Queue::connect_lazily(&settings.queue)?;
+    watch_stores(&lifecycle, &store, &queue);
     let wake = Arc::new(Notify::new());
+    let metrics = telemetry.metrics().clone();
     let readiness = Readiness::new(lifecycle.soft().clone());
     let app = App {
         access: Arc::new(settings.access.clone()),
@@ -149,7 +153,7 @@ async fn run(settings: &Settings, telemetry: Telemetry) -> anyhow::Result<ExitCo
     lifecycle.spawn("schema", async move {
         match schema.bring_up(&duties, &options, life.soft()).await {
             Ok(true) => {
-                start_duties(&life, &duties, &queue, (reaper, sweeping), wake);
+                start_duties(&life, &duties, &queue, (reaper, sweeping), wake, metrics);
                 readiness.set();
             }
             Ok(false) => {}
@@ -179,13 +183,23 @@ fn start_duties(
     queue: &Queue,
     (reaper, sweeping): (reaper::Settings, retention::Settings),
     wake: Arc<Notify>,
+    metrics: Metrics,
 ) {
     let stop = || lifecycle.soft().clone();
     lifecycle.spawn("relay", relay::run(store.clone(), queue.clone(), wake.clone(), stop()));
     lifecycle.spawn("reaper", reaper::run(store.clone(), queue.clone(), reaper, wake, stop()));
     lifecycle.spawn("reconciler", reconciler::run(store.clone(), queue.clone(), stop()));
     lifecycle.spawn("retention", retention::run(store.clone(), queue.clone(), sweeping, stop()));
+    lifecycle.spawn("census", census::run(store.clone(), queue.clone(), metrics, stop()));
     lifecycle.spawn("tables of Sources", schema::keep_up(store.clone(), stop()));
+}
+
+/// Shows whether the stores answer, from the start.
+fn watch_stores(lifecycle: &Lifecycle, store: &Store, queue: &Queue) {
+    let (store, queue) = (store.clone(), queue.clone());
+    let stop = || lifecycle.soft().clone();
+    lifecycle.spawn("mariadb", watch_store("mariadb", async move || store.version().await.is_ok(), stop()));
+    lifecycle.spawn("redis", watch_store("redis", async move || queue.is_built().await.is_ok(), stop()));
 }
 
 /// Seals all users' passwords with the first key; what it does is told on standard error.

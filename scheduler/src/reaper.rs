@@ -129,6 +129,10 @@ pub async fn run(
     relay: Arc<Notify>,
     stop: CancellationToken,
 ) {
+    // From the start: who watches the rate sees the first one then.
+    for became in ["SCHEDULED", "ABORTED", "FAILURE", "CLOSED"] {
+        metrics::counter!("dmf.leases.reaped", "became" => became).increment(0);
+    }
     let mut watch = Watch::default();
     let mut last_ended = Instant::now();
     while stop.run_until_cancelled(tokio::time::sleep(settings.poll)).await.is_some() {

@@ -112,6 +112,8 @@ pub struct Reconciler {
 /// Reconciles until `stop`.
 pub async fn run(store: Store, queue: Queue, stop: CancellationToken) {
     let mut reconciler = Reconciler::new(store, queue);
+    // From the start: who watches the rate sees the first one then.
+    Drift::default().count(Drift::default());
     while stop.run_until_cancelled(tokio::time::sleep(TICK)).await.is_some() {
         match reconciler.tick().await {
             // A queue that is lost is rebuilt by the relay.

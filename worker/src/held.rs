@@ -48,6 +48,7 @@ pub struct Held {
     closed_as: OnceLock<Status>,
     ending: AtomicBool,
     progress: Mutex<Shown>,
+    since: Instant,
 }
 
 /// What is shown of a migration while it runs.
@@ -66,7 +67,13 @@ impl Held {
     pub fn new(claimed: Claimed, deadline: Deadline) -> Self {
         let (handle, clock) = LeaseClock::channel(deadline);
         let (stop, reason, closed_as, ending, progress) = Default::default();
-        Self { claimed, handle, clock, stop, reason, closed_as, ending, progress }
+        let since = Instant::now();
+        Self { claimed, handle, clock, stop, reason, closed_as, ending, progress, since }
+    }
+
+    /// How long it has been held.
+    pub fn age(&self) -> Duration {
+        self.since.elapsed()
     }
 
     /// What its children obey.
@@ -325,6 +332,11 @@ impl Table {
         for held in self.all() {
             held.stop(Stop::HandBack);
         }
+    }
+
+    /// The most leases at a time.
+    pub fn max_threads(&self) -> u32 {
+        self.max_threads.load(Ordering::SeqCst)
     }
 
     /// Changes the most leases at a time; what runs above it goes on.

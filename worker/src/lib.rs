@@ -1,6 +1,7 @@
 //! The worker: leases migrations, runs doveadm under guards, judges and records what happened.
 
 pub mod doveadm;
+pub mod gauges;
 pub mod heartbeat;
 pub mod held;
 pub mod http;

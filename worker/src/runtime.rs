@@ -12,7 +12,9 @@ use futures::FutureExt as _;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::{heartbeat::Heartbeat, held::Held, lessor::Claimant, migration::Runner, orders, progress};
+use crate::{
+    gauges, heartbeat::Heartbeat, held::Held, lessor::Claimant, migration::Runner, orders, progress,
+};
 
 /// More handlers than apalis is ever to run; the real limit is that of the lease table, which the API
 /// moves while the worker runs.
@@ -53,6 +55,7 @@ impl Runtime {
         let claimant = self.claimant.clone();
         let orders = orders::obey(claimant.clone(), self.heartbeat.look.clone(), beating.clone());
         lifecycle.spawn("orders", orders);
+        gauges::start(&lifecycle, &claimant, beating.clone());
         lifecycle.spawn("name", leave_to_twin(lifecycle.clone(), self.heartbeat.usurped.clone()));
         let reports = lifecycle.spawn("progress", progress::report(claimant.clone(), beating.clone()));
         let beats = lifecycle.spawn("heartbeat", self.heartbeat.run(beating.clone()));

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that can't go on panics where it stands")]
 
+mod census;
 mod crowd;
 mod rebuild;
 mod reconciler;

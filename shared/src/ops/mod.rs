@@ -11,5 +11,5 @@ pub mod telemetry;
 
 pub use health_settings::{DiskSpace, HealthSettings};
 pub use lifecycle::Lifecycle;
-pub use metrics::Metrics;
+pub use metrics::{Metrics, watch_store};
 pub use telemetry::{Telemetry, TelemetrySettings};

@@ -7,6 +7,7 @@
 mod backend;
 mod connection;
 mod control;
+mod depth;
 mod error;
 mod heartbeat;
 mod lead;
@@ -26,6 +27,7 @@ use crate::domain::ids::{Epoch, HostId, JobId, TargetId};
 pub use backend::{Backend, BackendOptions, Free, Lessor};
 pub use connection::{Queue, Server};
 pub use control::{Control, ControlSender};
+pub use depth::Depth;
 pub use error::{Error, Result};
 pub use observe::{HeldSlot, Life};
 pub use options::{Options, Replicas};

@@ -1,19 +1,31 @@
 //! The Lua scripts: one file each in `shared/lua`, with the shared prelude in front.
 
-use std::sync::LazyLock;
+use std::{sync::LazyLock, time::Instant};
 
 use redis::{Script, ToRedisArgs};
 
 use super::{Error, Queue, Result};
 
+/// What metrics call this store.
+const STORE: &str = "redis";
+
+/// A script and what it is called.
+pub(super) struct Lua {
+    name: &'static str,
+    script: LazyLock<Script>,
+}
+
 macro_rules! scripts {
     ($($name:ident = $file:literal),* $(,)?) => {
-        $(pub(super) static $name: LazyLock<Script> = LazyLock::new(|| {
-            script(concat!(
-                include_str!("../../lua/_prelude.lua"),
-                include_str!(concat!("../../lua/", $file, ".lua")),
-            ))
-        });)*
+        $(pub(super) static $name: Lua = Lua {
+            name: $file,
+            script: LazyLock::new(|| {
+                script(concat!(
+                    include_str!("../../lua/_prelude.lua"),
+                    include_str!(concat!("../../lua/", $file, ".lua")),
+                ))
+            }),
+        };)*
     };
 }
 
@@ -43,14 +55,15 @@ fn script(text: &str) -> Script {
 
 /// One invocation of a script, with its KEYS and its first ARGV in place.
 pub(super) struct Call {
+    name: &'static str,
     invocation: redis::ScriptInvocation<'static>,
 }
 
 impl Call {
-    pub(super) fn new(script: &'static Script, queue: &Queue) -> Self {
-        let mut invocation = script.prepare_invoke();
+    pub(super) fn new(lua: &'static Lua, queue: &Queue) -> Self {
+        let mut invocation = lua.script.prepare_invoke();
         invocation.key(format!("{}gen", queue.prefix())).arg(queue.prefix());
-        Self { invocation }
+        Self { name: lua.name, invocation }
     }
 
     pub(super) fn arg(&mut self, arg: impl ToRedisArgs) -> &mut Self {
@@ -61,9 +74,15 @@ impl Call {
     /// Runs the script within the queue's deadline; `Rebuild` when it says so.
     pub(super) async fn run(&self, queue: &Queue) -> Result<redis::Value> {
         let mut connection = queue.connection();
-        let answer = tokio::time::timeout(queue.deadline(), self.invocation.invoke_async(&mut connection))
-            .await
-            .map_err(|_| Error::TimedOut)??;
+        let begun = Instant::now();
+        let answer =
+            tokio::time::timeout(queue.deadline(), self.invocation.invoke_async(&mut connection)).await;
+        metrics::histogram!("dmf.store.calls", "store" => STORE, "call" => self.name).record(begun.elapsed());
+        let answer = answer.map_err(|_| Error::TimedOut).and_then(|answer| answer.map_err(Error::from));
+        if answer.is_err() {
+            metrics::counter!("dmf.store.errors", "store" => STORE).increment(1);
+        }
+        let answer = answer?;
         match &answer {
             redis::Value::BulkString(text) if text == b"REBUILD" => Err(Error::Rebuild),
             redis::Value::SimpleString(text) if text == "REBUILD" => Err(Error::Rebuild),

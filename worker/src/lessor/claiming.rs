@@ -148,6 +148,7 @@ impl Claimant {
         for decision in decisions {
             match decision {
                 Decision::Granted(claimed) => {
+                    count("granted");
                     let held = Arc::new(Held::new(*claimed, deadline));
                     self.table.insert(held.clone());
                     // The order to stop may have come while the claim was on its way.
@@ -157,6 +158,11 @@ impl Claimant {
                     claims.granted.push(held);
                 }
                 Decision::Refused(job, refusal) => {
+                    count(match refusal {
+                        Refusal::NotWaiting => "not-waiting",
+                        Refusal::Blocked => "blocked",
+                        Refusal::TooEarly { .. } => "too-early",
+                    });
                     let then = match refusal {
                         Refusal::NotWaiting => Then::Drop,
                         Refusal::Blocked => Then::Blocked,
@@ -169,6 +175,10 @@ impl Claimant {
         }
         claims
     }
+}
+
+fn count(decision: &'static str) {
+    metrics::counter!("dmf.claims", "decision" => decision).increment(1);
 }
 
 fn requests(proposals: &[Proposal]) -> Vec<ClaimRequest> {

@@ -22,7 +22,7 @@ mod verify;
 use std::{panic::AssertUnwindSafe, path::Path, sync::Arc, time::Duration};
 
 use dmf_shared::{
-    domain::{clock::Clock, migration::Status},
+    domain::{clock::Clock, migration::Status, outcome::Outcome},
     store::{Counts, LossCause},
 };
 use futures::FutureExt as _;
@@ -115,6 +115,8 @@ struct Gathered {
     /// Runs of the sync command, those of earlier leases included.
     attempt: u32,
     moved: Moved,
+    /// Of the last run of the sync command in this lease that was judged.
+    outcome: Option<Outcome>,
     secrets: Secrets,
 }
 

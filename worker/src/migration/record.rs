@@ -3,7 +3,7 @@
 use std::{error::Error as StdError, sync::Arc, time::Duration};
 
 use dmf_shared::{
-    domain::migration::Status,
+    domain::{migration::Status, outcome::Outcome},
     store::{self, CountedLoss, Finish, Finished, HandBack, LossCause},
 };
 
@@ -12,7 +12,10 @@ use super::{
     database::{ANSWER_LIMIT, REFUSALS},
     details,
 };
-use crate::held::{Held, Stop};
+use crate::{
+    gauges,
+    held::{Held, Stop},
+};
 
 /// The first pause after a result that could not be recorded, and the longest one.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
@@ -37,6 +40,7 @@ impl Runner {
                 self.hand_back(held, self.broken(LossCause::Undead, gathered)).await
             }
             Ended::Lost => {
+                metrics::counter!("dmf.leases.lost").increment(1);
                 tracing::error!("the lease was lost, so the result is thrown away");
                 // Fenced by the epoch: it can only bring back what nobody else has taken.
                 self.hand_back(held, self.lost(LossCause::LeaseLost, gathered)).await
@@ -66,7 +70,7 @@ impl Runner {
     /// state is recorded without the details; where that is refused too, the migration goes back.
     async fn record(&self, held: &Held, status: Status, gathered: &Gathered) -> bool {
         let mut finish = gathered.result(status);
-        let why = match self.offer(held, &finish).await {
+        let why = match self.offer(held, &finish, gathered.outcome).await {
             Kept::Answered(_) => return true,
             Kept::Late => return false,
             Kept::Refused(why) => why,
@@ -74,7 +78,7 @@ impl Runner {
         tracing::error!(why, "the result is refused, offering it without its details");
         finish.details = details::refused(&why);
         finish.verification = None;
-        match self.offer(held, &finish).await {
+        match self.offer(held, &finish, gathered.outcome).await {
             Kept::Answered(_) => true,
             Kept::Late => false,
             Kept::Refused(why) => {
@@ -86,12 +90,17 @@ impl Runner {
         }
     }
 
-    async fn offer(&self, held: &Held, finish: &Finish) -> Kept {
+    async fn offer(&self, held: &Held, finish: &Finish, outcome: Option<Outcome>) -> Kept {
         let (store, claimed) = (&self.claimant.store, &held.claimed);
         let offer = || store.finish(&claimed.source, claimed.job, claimed.epoch, finish);
         let kept = self.persist(held, || held.is_lost(), offer).await;
         if let Kept::Answered(finished) = kept {
             log_finished(finished, finish);
+            if finished == Finished::Recorded {
+                let target = self.claimant.holder.name.split_once('/').map_or("", |(target, _)| target);
+                let outcome = outcome.map_or("none", Outcome::as_str);
+                gauges::count_end(target, held.claimed.phase.as_str(), outcome, held.age(), finish);
+            }
         }
         kept
     }

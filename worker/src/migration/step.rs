@@ -14,6 +14,7 @@ use crate::{
         mail_log::{StderrReader, StderrReading},
         status,
     },
+    gauges,
     held::Held,
     process::{Cause, EnvVar, Error, Exit, Limits, Spec},
 };
@@ -114,6 +115,8 @@ impl Runner {
         let mut reader = StderrReader::new();
         let mut spec = self.spec(held, step, invocation);
         spec.env.extend(env);
+        metrics::counter!("dmf.children.started", "step" => step.to_owned()).increment(1);
+        let running = gauges::Running::begin();
         let mut log = self.command_log.begin(held, step, invocation, secrets);
         held.show_progress(step, reader.so_far());
         let ran = self
@@ -124,6 +127,7 @@ impl Runner {
                 held.show_progress(step, reader.so_far());
             })
             .await;
+        drop(running);
         match &ran {
             Ok(ended) => log.end(&ended.stdout, &format!("{}, {}", exit_text(ended.exit), ended.cause)),
             Err(error) => log.end(&[], &full_text(error)),

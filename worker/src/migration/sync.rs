@@ -121,6 +121,7 @@ impl Runner {
             };
             gathered.moved.add(ran.stderr.counts());
             runs.count(ran.judgement.as_ref().map(|judgement| judgement.policy));
+            gathered.outcome = ran.judgement.as_ref().map(|judgement| judgement.outcome);
             let next = self.next(held, &ran, runs, gathered.attempt);
             let why = ran.judgement.as_ref().map(|judgement| judgement.message.clone()).unwrap_or_default();
             if ran.not_started {

@@ -30,11 +30,16 @@ const MEANINGS: &[Meaning] = &[
         "dmf.migrations.ended",
         Counter,
         Count,
-        "Ended migrations, by phase, status and outcome of the sync command.",
+        "Ended migrations, by target, phase, status and outcome of the sync command.",
     ),
     ("dmf.migrations.mails", Counter, Count, "Mails that syncs saved."),
     ("dmf.migrations.moved", Counter, Bytes, "Size of the targets' mailboxes after successful syncs."),
-    ("dmf.queue.depth", Gauge, Count, "Migrations that wait, by target and priority."),
+    (
+        "dmf.queue.depth",
+        Gauge,
+        Count,
+        "Migrations that wait, by target and priority; delayed: for their time.",
+    ),
     (
         "dmf.queue.oldest.age",
         Gauge,

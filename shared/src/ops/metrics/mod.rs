@@ -13,9 +13,11 @@ mod json;
 mod process;
 mod prometheus;
 mod recorder;
+mod stores;
 
 pub use describe::describe;
 pub use events::EventCounter;
 pub use family::{Family, Kind, Measure, Series};
 pub use json::{InvalidTag, Query};
 pub use recorder::{Installed, Metrics};
+pub use stores::watch_store;

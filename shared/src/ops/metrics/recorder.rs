@@ -91,6 +91,7 @@ impl Metrics {
         let metrics = Self::default();
         metrics::set_global_recorder(metrics.clone()).map_err(|_| Installed)?;
         super::describe();
+        metrics::gauge!("dmf.build.info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
         Ok(metrics)
     }
 
