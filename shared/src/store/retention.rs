@@ -8,8 +8,9 @@ use sqlx::AssertSqlSafe;
 
 use super::{
     Result, Source, Store,
+    spelled::Statement,
     submit::MOVED_MAIL,
-    tables::{Tables, placeholders},
+    tables::Tables,
 };
 use crate::domain::ids::JournalId;
 
@@ -104,12 +105,9 @@ impl Store {
         if ids.is_empty() {
             return Ok(0);
         }
-        let statement =
-            format!("{} WHERE id IN ({}) AND {ENDED}", tables.text(change), placeholders(ids.len(), 1));
         super::retry_contended(|| async {
-            let query = sqlx::query(AssertSqlSafe(statement.clone())).persistent(false);
-            let query = ids.iter().fold(query, |query, id| query.bind(*id));
-            Ok(query.execute(&self.pool).await?.rows_affected())
+            let statement = Statement::new(tables.text(change)).sql(" WHERE ").sql(ENDED).sql(" AND id IN ");
+            Ok(statement.list(ids).execute(&mut *self.pool.acquire().await?).await?)
         })
         .await
     }
