@@ -6,12 +6,7 @@ use std::time::Duration;
 
 use sqlx::AssertSqlSafe;
 
-use super::{
-    Result, Source, Store,
-    spelled::Statement,
-    submit::MOVED_MAIL,
-    tables::Tables,
-};
+use super::{Result, Source, Store, spelled::Statement, submit::MOVED_MAIL, tables::Tables};
 use crate::domain::ids::JournalId;
 
 /// Records that are looked at, and entries of the audit that go, with one call.
