@@ -33,7 +33,7 @@ use dmf_worker::{
     settings::{CommandSettings, Settings},
     tools::{self, CommandTool, RenderArguments, Tool},
 };
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 /// Moves mailboxes into the Dovecot of this machine: leases migrations, runs doveadm, records results.
@@ -196,7 +196,9 @@ async fn run(settings: Settings, telemetry: Telemetry) -> anyhow::Result<ExitCod
     lifecycle.spawn("worker", runtime.run(lifecycle.clone()));
     lifecycle.notify_ready();
     let ending = lifecycle.run(grace + HAND_BACK).await;
-    store.close().await;
+    if timeout(CLOSE_LIMIT, store.close()).await.is_err() {
+        tracing::warn!("connections to the database did not close in time");
+    }
     tracing::info!(?ending, "the worker has stopped");
     Ok(ending.exit_code())
 }
@@ -231,6 +233,8 @@ async fn serve(
     Ok(())
 }
 
+/// How long connections to the database may take to close at the end.
+const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 /// How long children may take to end and leases to be handed back after the grace time.
 const HAND_BACK: Duration = Duration::from_secs(30);
 /// How long to wait for the database, or for its schema, before it is asked again.

@@ -143,8 +143,13 @@ impl Daemon {
 
     /// Waits for its end and returns how it ended.
     pub async fn wait(&self) -> Result<ExitStatus> {
+        self.wait_for(DEADLINE).await
+    }
+
+    /// The same, for another time at most.
+    pub(crate) async fn wait_for(&self, limit: Duration) -> Result<ExitStatus> {
         let what = format!("{} did not end", self.name);
-        let status = poll_until(&what, DEADLINE, async || match self.status() {
+        let status = poll_until(&what, limit, async || match self.status() {
             Ok(Some(status)) => Ok(status),
             Ok(None) => Err("still running".to_owned()),
             Err(error) => Err(error.to_string()),

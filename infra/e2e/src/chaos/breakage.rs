@@ -12,6 +12,8 @@ use crate::faults::{Process as Child, Violation};
 
 /// How long after a twin a worker may find that its name was taken.
 const TWIN_LASTS: Duration = Duration::from_secs(30);
+/// Grace, the time of a worker's hand-backs and that of its farewells, and as much again for a busy machine.
+const END_LIMIT: Duration = Duration::from_mins(1);
 /// For ever, as far as a campaign is concerned.
 const LONG: Duration = Duration::from_hours(24);
 
@@ -143,10 +145,11 @@ impl Field {
         Ok(())
     }
 
-    /// What was told to end must have ended after its grace.
+    /// What was told to end must have ended after its grace, and after the time that it takes at most to hand back
+    /// or to record what ran: a store may be away, and stays so while this waits.
     async fn start_terminated(&self, daemon: &Daemon) -> Result<()> {
         daemon.resume();
-        if self.is_ending(daemon) && daemon.wait().await.is_err() {
+        if self.is_ending(daemon) && daemon.wait_for(END_LIMIT).await.is_err() {
             let text = format!(
                 "{} did not end after SIGTERM; its last lines:\n{}",
                 daemon.name(),
