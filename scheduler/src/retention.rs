@@ -92,7 +92,7 @@ pub async fn run(store: Store, queue: Queue, settings: Settings, stop: Cancellat
         if last.is_some_and(|last| last.elapsed() < ROUND) {
             continue;
         }
-        match stop.run_until_cancelled(sweeper.sweep()).await {
+        match stop.run_until_cancelled(Box::pin(sweeper.sweep())).await {
             None => return,
             Some(Ok(None)) => {}
             Some(Ok(Some(swept))) => {

@@ -102,16 +102,6 @@ impl Store {
             .acquire_timeout(options.acquire_timeout)
             .idle_timeout(options.idle_timeout)
             .max_lifetime(options.max_lifetime)
-            .test_before_acquire(false)
-            .before_acquire(|connection, meta| {
-                Box::pin(async move {
-                    // A connection in constant use needs no question before every call.
-                    if meta.idle_for > TRUSTED_FOR {
-                        connection.ping().await?;
-                    }
-                    Ok(true)
-                })
-            })
             .after_connect(|connection, _| {
                 Box::pin(async move {
                     sqlx::query(SESSION).execute(connection).await?;
@@ -153,9 +143,6 @@ impl Store {
 /// their process has forgotten (it may be frozen) come to an end.
 const SESSION: &str = "SET SESSION tx_isolation = 'READ-COMMITTED', innodb_lock_wait_timeout = 10,
     lock_wait_timeout = 10, idle_transaction_timeout = 20";
-
-/// A connection that answered so lately is taken to be there still.
-const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
 /// How long a connection that goes back to the pool may take to answer.
 const RELEASE_LIMIT: Duration = Duration::from_secs(2);
