@@ -173,7 +173,7 @@ fn run_commands(lab: &Lab, dir: &Path, kind: &str) -> Result<()> {
         ),
     )?;
     let script = block(kind)?
-        .replace("/root/dmf.cnf", &cnf.display().to_string())
+        .replace("/etc/dmf/backup.cnf", &cnf.display().to_string())
         .replace("redis-cli", &format!("redis-cli -p {}", lab.redis().addr().port()));
     let output = Command::new("bash").args(["-euo", "pipefail", "-c", &script]).current_dir(dir).output()?;
     ensure!(output.status.success(), "{script}\n{}", String::from_utf8_lossy(&output.stderr));
