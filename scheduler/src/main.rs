@@ -14,7 +14,7 @@ use dmf_scheduler::{
     settings::Settings,
 };
 use dmf_shared::{
-    config::{self, Environment},
+    config::{self, Environment, ProgramSettings as _},
     ops::{
         Lifecycle, Metrics, Telemetry,
         http::{Readiness, Server},

@@ -4,7 +4,7 @@ use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 
 use axum::http::HeaderName;
 use dmf_shared::{
-    config::{DataSource, Environment, Errors, LeaseTimes, Properties, Reader, Report, Sources, Warning},
+    config::{DataSource, LeaseTimes, ProgramSettings, Reader, Sources},
     crypto::KeyRing,
     ops::{
         HealthSettings,
@@ -87,34 +87,11 @@ pub struct Settings {
     pub grace: Duration,
 }
 
-impl Settings {
-    /// Reads files and environment; either everything that is wrong or the settings with warnings.
-    pub fn load(files: &[PathBuf], environment: Environment) -> Result<(Self, Vec<Warning>), Errors> {
-        Self::read(&sources(files).load(environment)?)
+impl ProgramSettings for Settings {
+    fn sources(files: &[PathBuf]) -> Sources {
+        Sources::default().files(files).candidates(CANDIDATES).verbatim(&["logger.levels.**"])
     }
 
-    /// Reads settings from properties that are loaded already.
-    pub fn read(properties: &Properties) -> Result<(Self, Vec<Warning>), Errors> {
-        let mut reader = Reader::new(properties);
-        let settings = Self::of(&mut reader);
-        let warnings = reader.finish()?;
-        // What is missing is a fault, so all is there once nothing was wrong.
-        Ok((settings.ok_or(Errors(Vec::new()))?, warnings))
-    }
-
-    /// What these files and this environment come to, for the operator to look at.
-    pub fn check(files: &[PathBuf], environment: Environment) -> Result<Report, Errors> {
-        Self::report(&sources(files).load(environment)?)
-    }
-
-    /// As [`Self::check`], from properties that are loaded already.
-    pub fn report(properties: &Properties) -> Result<Report, Errors> {
-        let mut reader = Reader::new(properties);
-        Self::of(&mut reader);
-        reader.finish_with_report()
-    }
-
-    /// None if something is missing without which there are no settings; the reader knows then.
     fn of(reader: &mut Reader<'_>) -> Option<Self> {
         for pattern in WITHOUT_EFFECT {
             reader.accept(pattern);
@@ -166,11 +143,6 @@ impl Settings {
             grace,
         })
     }
-}
-
-/// Where the settings come from.
-fn sources(files: &[PathBuf]) -> Sources {
-    Sources::default().files(files).candidates(CANDIDATES).verbatim(&["logger.levels.**"])
 }
 
 fn rate_limits(reader: &mut Reader<'_>) -> limits::Settings {

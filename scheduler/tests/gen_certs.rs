@@ -11,7 +11,7 @@ use std::{
 };
 
 use dmf_scheduler::settings::Settings;
-use dmf_shared::config::Environment;
+use dmf_shared::config::{Environment, ProgramSettings as _};
 
 fn gen_certs(dir: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dmf-scheduler"));

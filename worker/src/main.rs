@@ -11,7 +11,7 @@ use std::{
 use anyhow::Context as _;
 use clap::Parser;
 use dmf_shared::{
-    config::{self, Environment},
+    config::{self, Environment, ProgramSettings as _},
     domain::clock::Clock,
     ops::{
         Lifecycle, Telemetry,

@@ -4,7 +4,7 @@ use dmf_scheduler::{
     api::{pages::Page, versioning::Version},
     settings::Settings,
 };
-use dmf_shared::config::{Environment, Sources};
+use dmf_shared::config::{Environment, ProgramSettings as _, Sources};
 
 /// Its keys and values in its nesting, as documents of one file.
 const ORIGINAL: &str = "

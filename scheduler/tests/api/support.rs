@@ -16,7 +16,7 @@ use dmf_scheduler::{
     settings::Settings,
 };
 use dmf_shared::{
-    config::{Environment, Sources},
+    config::{Environment, ProgramSettings as _, Sources},
     domain::ids::{JobId, JournalId},
     ops::{Telemetry, http::Readiness},
     queue::Queue,

@@ -11,7 +11,7 @@ mod sync;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use dmf_shared::{
-    config::{DataSource, Environment, Errors, LeaseTimes, Properties, Reader, Report, Sources, Warning},
+    config::{DataSource, LeaseTimes, ProgramSettings, Reader, Sources},
     domain::{
         command::Command,
         command_rules::{self, Origin, Stage},
@@ -107,34 +107,11 @@ pub struct Settings {
     pub telemetry: TelemetrySettings,
 }
 
-impl Settings {
-    /// Reads files and environment; either everything that is wrong or the settings with warnings.
-    pub fn load(files: &[PathBuf], environment: Environment) -> Result<(Self, Vec<Warning>), Errors> {
-        Self::read(&sources(files).load(environment)?)
+impl ProgramSettings for Settings {
+    fn sources(files: &[PathBuf]) -> Sources {
+        sources(files)
     }
 
-    /// Reads settings from properties that are loaded already.
-    pub fn read(properties: &Properties) -> Result<(Self, Vec<Warning>), Errors> {
-        let mut reader = Reader::new(properties);
-        let settings = Self::of(&mut reader);
-        let warnings = reader.finish()?;
-        // What is missing is a fault, so all is there once nothing was wrong.
-        Ok((settings.ok_or(Errors(Vec::new()))?, warnings))
-    }
-
-    /// What these files and this environment come to, for the operator to look at.
-    pub fn check(files: &[PathBuf], environment: Environment) -> Result<Report, Errors> {
-        Self::report(&sources(files).load(environment)?)
-    }
-
-    /// As [`Self::check`], from properties that are loaded already.
-    pub fn report(properties: &Properties) -> Result<Report, Errors> {
-        let mut reader = Reader::new(properties);
-        Self::of(&mut reader);
-        reader.finish_with_report()
-    }
-
-    /// None if something is missing without which there are no settings; the reader knows then.
     fn of(reader: &mut Reader<'_>) -> Option<Self> {
         for pattern in WITHOUT_EFFECT {
             reader.accept(pattern);
