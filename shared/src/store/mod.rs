@@ -8,6 +8,7 @@
 mod audit;
 mod backends;
 mod bulk;
+mod bulk_rows;
 mod claim;
 mod claim_read_back;
 mod claim_rows;

@@ -6,7 +6,12 @@ use std::time::Duration;
 
 use sqlx::AssertSqlSafe;
 
-use super::{Result, Source, Store, spelled::Statement, submit::MOVED_MAIL, tables::Tables};
+use super::{
+    Result, Source, Store,
+    spelled::Statement,
+    submit::{CUT_OVER, MOVED_MAIL},
+    tables::Tables,
+};
 use crate::domain::ids::JournalId;
 
 /// Records that are looked at, and entries of the audit that go, with one call.
@@ -19,7 +24,7 @@ const ENDED: &str = "status IN ('SUCCESS', 'FAILURE', 'ABORTED')";
 /// left with (see `target_state`). [`MOVED_MAIL`] is one more.
 const FACTS: [&str; 3] = [
     "status = 'SUCCESS'",
-    "(phase = 'CUTOVER' AND (status = 'SUCCESS' OR post_started))",
+    CUT_OVER,
     "(started IS NOT NULL AND ((status = 'SUCCESS' AND target_message_count IS NOT NULL)
       OR (attempt > 0 AND NOT COALESCE(sync_message_count = 0 AND expunged_message_count = 0, FALSE))))",
 ];

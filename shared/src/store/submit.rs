@@ -145,13 +145,10 @@ async fn refuse_known(
     if submission.force {
         return Ok(());
     }
-    let cutover: Option<u64> = sqlx::query_scalar(tables.sql(
-        "SELECT id FROM {journal} WHERE user_id = ? AND phase = 'CUTOVER' AND (status = 'SUCCESS' OR post_started)
-         ORDER BY id DESC LIMIT 1",
-    ))
-    .bind(user.id.0)
-    .fetch_optional(&mut *tx)
-    .await?;
+    let statement = tables.text("SELECT id FROM {journal} WHERE user_id = ? AND ");
+    let statement = format!("{statement}{CUT_OVER} ORDER BY id DESC LIMIT 1");
+    let cutover: Option<u64> =
+        sqlx::query_scalar(sqlx::AssertSqlSafe(statement)).bind(user.id.0).fetch_optional(&mut *tx).await?;
     if let Some(id) = cutover {
         return Err(SubmitError::CutOver(JournalId(id)));
     }
@@ -165,6 +162,10 @@ async fn refuse_known(
 /// nobody knows what they brought.
 pub(super) const MOVED_MAIL: &str =
     "(status = 'SUCCESS' OR sync_message_count > 0 OR (attempt > 0 AND sync_message_count IS NULL))";
+
+/// Rows of cutovers after which another sync would throw away mail: once the post command has started, the route
+/// may have been flipped.
+pub(super) const CUT_OVER: &str = "(phase = 'CUTOVER' AND (status = 'SUCCESS' OR post_started))";
 
 /// Whether mail of this user may have reached its target.
 pub(super) async fn was_synced(
