@@ -129,7 +129,8 @@ impl Bare {
         Ok(())
     }
 
-    /// The rows of a batch of new users, in one transaction of one insert for each table.
+    /// The rows of a batch of new users, in one transaction of one insert for each table. Batches of one size
+    /// share their prepared statements: to close one costs a wait (see `shared/src/store/spelled.rs`).
     pub(crate) async fn insert(&mut self, rows: &[Row]) -> Result<()> {
         let Self { database, ids, sealed } = self;
         let mut tx = database.begin().await?;
@@ -150,13 +151,13 @@ impl Bare {
                 .push("UTC_TIMESTAMP(3)");
         });
         // Ids of one insert follow each other.
-        let first = users.build().persistent(false).execute(&mut *tx).await?.last_insert_id();
+        let first = users.build().execute(&mut *tx).await?.last_insert_id();
         let mut uids =
             QueryBuilder::<MySql>::new("INSERT INTO target_uids (target_id, folded, source_id, user_id) ");
         uids.push_values(rows.iter().zip(first..), |mut values, (row, user)| {
             values.push_bind(ids.target).push_bind(row.uid.clone()).push_bind(ids.source).push_bind(user);
         });
-        uids.build().persistent(false).execute(&mut *tx).await?;
+        uids.build().execute(&mut *tx).await?;
         let mut journal = QueryBuilder::<MySql>::new(
             "INSERT INTO journalLoad (user_id, sourcehost_id, target_id, status, phase, priority, not_before,
                  forced, created, modified) ",
@@ -168,12 +169,12 @@ impl Bare {
                 .push_bind(ids.target)
                 .push("'SCHEDULED', 'PRE_SYNC', FALSE, NULL, FALSE, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3)");
         });
-        let id = journal.build().persistent(false).execute(&mut *tx).await?.last_insert_id();
+        let id = journal.build().execute(&mut *tx).await?.last_insert_id();
         let mut outbox = QueryBuilder::<MySql>::new("INSERT INTO outbox (kind, source_id, ref_id) ");
         outbox.push_values((id..).take(rows.len()), |mut values, id| {
             values.push("'MIGRATION'").push_bind(ids.source).push_bind(id);
         });
-        outbox.build().persistent(false).execute(&mut *tx).await?;
+        outbox.build().execute(&mut *tx).await?;
         tx.commit().await?;
         Ok(())
     }

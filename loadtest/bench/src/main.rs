@@ -9,6 +9,7 @@
 
 mod bare;
 mod bulk;
+mod compare;
 mod rate;
 mod report;
 mod rows;

@@ -12,7 +12,8 @@ use tokio::task::JoinSet;
 use crate::{
     Extent,
     bare::{self, Bare},
-    rate::{Samples, per_second},
+    compare::{Compared, HEAD, Side},
+    rate::per_second,
     report::Report,
     rows::Row,
     stage::Stage,
@@ -20,15 +21,6 @@ use crate::{
 
 /// Clients at a time.
 const CONCURRENCY: [usize; 3] = [1, 8, 32];
-/// The goal: API over bare.
-const GOAL: f64 = 0.7;
-
-/// One or the other side.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Side {
-    Bare,
-    Api,
-}
 
 /// Measures both sides in turn for each number of clients.
 pub(crate) async fn measure(data: &Path, extent: Extent, report: &mut Report) -> Result<()> {
@@ -36,29 +28,13 @@ pub(crate) async fn measure(data: &Path, extent: Extent, report: &mut Report) ->
     same_statements(&stage).await?;
     let mut rows = Vec::new();
     for clients in CONCURRENCY {
-        let (mut bare, mut api, mut ratio) = (Samples::default(), Samples::default(), Samples::default());
-        for round in 0..extent.rounds {
-            let sides = if round % 2 == 0 { [Side::Bare, Side::Api] } else { [Side::Api, Side::Bare] };
-            let mut rates = [0.0; 2];
-            for side in sides {
-                let rate = run(&stage, side, clients, round, Duration::from_secs(extent.secs)).await?;
-                rates[usize::from(side == Side::Api)] = rate;
-                bare::wait_for_relays(&stage.fleet.database_url()).await?;
-            }
-            let [floor, through] = rates;
-            println!("{clients} clients, round {round}: bare {floor:.0} a second, API {through:.0}");
-            bare.add(floor);
-            api.add(through);
-            ratio.add(through / floor);
-        }
-        let met = if ratio.median() >= GOAL { "met" } else { "**missed**" };
-        rows.push(vec![
-            clients.to_string(),
-            bare.to_string(),
-            api.to_string(),
-            ratio.show(2),
-            met.to_owned(),
-        ]);
+        let what = format!("{clients} clients");
+        let compared = Compared::over(extent.rounds, &what, async |side, round| {
+            let rate = run(&stage, side, clients, round, Duration::from_secs(extent.secs)).await?;
+            bare::wait_for_relays(&stage.fleet.database_url()).await?;
+            Ok(rate)
+        });
+        rows.push(compared.await?.row(clients));
     }
     report.line(
         "Submits a second of new users with a password, two schedulers without workers, MariaDB with \
@@ -66,7 +42,7 @@ pub(crate) async fn measure(data: &Path, extent: Extent, report: &mut Report) ->
          those of the audit log included, over prepared statements on connections of its own. The relay carries \
          what either side submits into Redis meanwhile. Medians of alternating rounds, with the spread.\n",
     );
-    report.table(&["clients", "bare", "API", "API ÷ bare", "goal 0.70"], &rows);
+    report.table(&[&["clients"][..], &HEAD[..]].concat(), &rows);
     Ok(())
 }
 
