@@ -46,12 +46,7 @@ async fn start() -> anyhow::Result<Stage> {
     Store::create_database(&options).await?;
     let store = Store::connect_lazily(&options);
     store.migrate().await?;
-    let queue = Queue::connect_lazily(&queue::Options {
-        url: lab.redis().url().into(),
-        prefix: "{dmf}:".to_owned(),
-        deadline: Duration::from_secs(10),
-        replicas: queue::Replicas::Auto,
-    })?;
+    let queue = Queue::connect_lazily(&queue::Options::at(lab.redis().url()))?;
     let redis = redis::Client::open(lab.redis().url())?.get_multiplexed_async_connection().await?;
     Ok(Stage { lab, store, queue, redis })
 }
@@ -123,6 +118,8 @@ async fn submit_on(
             priority: false,
             not_before: None,
             force: false,
+            trace: None,
+            noted: None,
         };
         store.submit(source, &submission).await.map_err(|error| anyhow::anyhow!("{error:?}"))?;
         submitted += 1;

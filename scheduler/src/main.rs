@@ -18,6 +18,7 @@ use dmf_shared::{
     ops::{
         Lifecycle, Metrics, Telemetry,
         http::{Readiness, Server},
+        traces::TraceExport,
         watch_store,
     },
     queue::Queue,
@@ -85,7 +86,13 @@ fn main() -> ExitCode {
                 tracing::warn!("{warning}");
             }
             match &arguments.command {
-                None => run(&settings, telemetry),
+                None => {
+                    // Before the runtime begins, and until it has ended.
+                    let properties = [("service.version", env!("CARGO_PKG_VERSION").to_owned())];
+                    let _traces =
+                        TraceExport::install(settings.traces.as_ref(), "dmf-scheduler", &properties)?;
+                    run(&settings, telemetry)
+                }
                 // It needs no settings, and has ended above.
                 Some(Command::GenCerts(_)) => Ok(ExitCode::SUCCESS),
                 Some(Command::Crypto { command: CryptoCommand::Rotate }) => rotate_keys(&settings),
@@ -148,6 +155,7 @@ async fn run(settings: &Settings, telemetry: Telemetry) -> anyhow::Result<ExitCo
         pages: Arc::new(settings.pages.clone()),
     };
     lifecycle.spawn("redis policy", queue.clone().check_policy(lifecycle.soft().clone()));
+    lifecycle.spawn("redis sentinel", queue.clone().follow_master(lifecycle.soft().clone()));
     let (life, duties) = (lifecycle.clone(), store.clone());
     let (reaper, sweeping) = (settings.reaper, settings.retention);
     lifecycle.spawn("schema", async move {

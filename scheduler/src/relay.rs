@@ -1,7 +1,10 @@
 //! The relay: brings what the outbox names to the queue. Every scheduler runs one; entries are locked
 //! while they are relayed, so two relays never hold the same ones.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use apalis_core::{
     backend::{TaskSink as _, TaskSinkError},
@@ -10,6 +13,7 @@ use apalis_core::{
 };
 use dmf_shared::{
     domain::{ids::BackendId, migration::Status},
+    ops::traces::{Span, SpanKind},
     queue::{self, Control, Host, Job, JobState, Producer, Queue},
     store::{self, Batch, HostRow, JobRow, LeasedJob, Store, Wanted},
 };
@@ -136,6 +140,15 @@ fn failed(error: &Error, backoff: &mut Duration) -> Duration {
     *backoff + Duration::from_millis(fastrand::u64(0..250))
 }
 
+/// Says in the trace of each migration that waits now that the queue knows of it.
+fn trace(batch: &Batch, took: Duration) {
+    for row in batch.jobs.iter().filter(|row| row.trace.is_some() && row.status == Status::Scheduled) {
+        let mut span = Span::begin_ago("relay", SpanKind::Producer, row.trace, took);
+        let entries = i64::try_from(batch.len()).unwrap_or(i64::MAX);
+        span.set("messaging.system", "redis").set("messaging.batch.message_count", entries);
+    }
+}
+
 /// Shows how late the relay is, and catches up.
 async fn relay_round(store: &Store, queue: &Queue) -> Result<(), Error> {
     let lag = in_time::<_, Error>(async { Ok(store.outbox_age().await?) }).await?;
@@ -151,6 +164,7 @@ pub async fn relay_all(store: &Store, queue: &Queue) -> Result<(), Error> {
 
 /// Relays one batch and gives the number of its entries.
 async fn relay_batch(store: &Store, queue: &Queue) -> Result<usize, Error> {
+    let begun = Instant::now();
     let batch = store.next_outbox_batch(BATCH).await?;
     if batch.is_empty() {
         // Nothing is to be told, but a queue that was lost must still be found out.
@@ -164,6 +178,7 @@ async fn relay_batch(store: &Store, queue: &Queue) -> Result<usize, Error> {
     let tasks: Vec<_> = tasks.collect();
     Producer::new(queue.clone()).push_all(stream::iter(tasks)).await?;
     let relayed = batch.len();
+    trace(&batch, begun.elapsed());
     batch.done().await?;
     metrics::counter!("dmf.relay.relayed").increment(relayed as u64);
     Ok(relayed)

@@ -138,6 +138,7 @@ impl Sweeper {
             loop {
                 let gone = in_time::<_, Error>(async { Ok(self.store.sweep_audit(age).await?) }).await?;
                 swept.audit += gone;
+                count("audit", gone);
                 if gone < u64::from(store::SWEPT_AT_ONCE) {
                     break;
                 }
@@ -162,6 +163,8 @@ impl Sweeper {
             let page = page.await?;
             swept.records += page.records;
             swept.details += page.details;
+            count("records", page.records);
+            count("details", page.details);
             let Some(next) = page.next else { return Ok(true) };
             after = next;
             if !self.go_on().await? {
@@ -178,4 +181,8 @@ impl Sweeper {
     async fn leads(&self) -> Result<bool, Error> {
         in_time(async { Ok(self.queue.take_lead("retention", &self.token, LEAD).await?) }).await
     }
+}
+
+fn count(kind: &'static str, gone: u64) {
+    metrics::counter!("dmf.retention.swept", "kind" => kind).increment(gone);
 }

@@ -10,6 +10,7 @@ use dmf_shared::{
         HealthSettings,
         http::{AccessRules, Admin, ListenSettings, TrustedProxies, guesses},
         telemetry::TelemetrySettings,
+        traces::TraceSettings,
     },
     queue,
 };
@@ -83,6 +84,8 @@ pub struct Settings {
     pub retention: retention::Settings,
     /// Logging.
     pub telemetry: TelemetrySettings,
+    /// Where traces go; none are exported otherwise.
+    pub traces: Option<TraceSettings>,
     /// How long requests and duties may take to end after SIGTERM.
     pub grace: Duration,
 }
@@ -117,6 +120,7 @@ impl ProgramSettings for Settings {
         let reaper = reaper_settings(reader);
         let retention = retention::Settings::read(reader);
         let telemetry = TelemetrySettings::read(reader);
+        let traces = TraceSettings::read(reader);
         let grace = reader.duration(
             "dmf.scheduler.shutdown.grace",
             Duration::from_secs(30),
@@ -140,6 +144,7 @@ impl ProgramSettings for Settings {
             reaper,
             retention,
             telemetry,
+            traces,
             grace,
         })
     }

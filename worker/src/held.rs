@@ -13,7 +13,9 @@ use dmf_shared::{
     domain::{
         ids::{Epoch, JobId, TargetId},
         migration::Status,
+        trace::TraceParent,
     },
+    ops::traces::{Span, SpanKind},
     queue::{Free, Progress, Running},
     store::{BackendState, Claimed},
 };
@@ -49,6 +51,8 @@ pub struct Held {
     ending: AtomicBool,
     progress: Mutex<Shown>,
     since: Instant,
+    claim_took: Duration,
+    trace: OnceLock<TraceParent>,
 }
 
 /// What is shown of a migration while it runs.
@@ -63,17 +67,35 @@ struct Shown {
 const SHOWN_NAME: usize = 255;
 
 impl Held {
-    /// A lease that holds until `deadline` unless a heartbeat extends it.
-    pub fn new(claimed: Claimed, deadline: Deadline) -> Self {
+    /// A lease that holds until `deadline` unless a heartbeat extends it, whose claim took so long.
+    pub fn new(claimed: Claimed, deadline: Deadline, claim_took: Duration) -> Self {
         let (handle, clock) = LeaseClock::channel(deadline);
-        let (stop, reason, closed_as, ending, progress) = Default::default();
+        let (stop, reason, closed_as, ending, progress, trace) = Default::default();
         let since = Instant::now();
-        Self { claimed, handle, clock, stop, reason, closed_as, ending, progress, since }
+        Self { claimed, handle, clock, stop, reason, closed_as, ending, progress, since, claim_took, trace }
     }
 
     /// How long it has been held.
     pub fn age(&self) -> Duration {
         self.since.elapsed()
+    }
+
+    /// How long its claim took.
+    pub fn claim_took(&self) -> Duration {
+        self.claim_took
+    }
+
+    /// Says under which span its steps stand in the trace.
+    pub fn set_trace(&self, place: Option<TraceParent>) {
+        if let Some(place) = place {
+            // It is run once.
+            let _ = self.trace.set(place);
+        }
+    }
+
+    /// Begins the span of a step. No trace begins with one.
+    pub fn begin_span(&self, name: &str) -> Option<Span> {
+        self.trace.get().map(|place| Span::begin(name, SpanKind::Internal, Some(*place)))
     }
 
     /// What its children obey.

@@ -16,6 +16,7 @@ use dmf_shared::{
     ops::{
         Lifecycle, Telemetry,
         http::{Readiness, Server},
+        traces::TraceExport,
     },
     queue::Queue,
     store::{self, Backend, Holder, Registration, Store},
@@ -81,6 +82,12 @@ fn main() -> ExitCode {
             for warning in warnings {
                 tracing::warn!("{warning}");
             }
+            let properties = [
+                ("service.version", env!("CARGO_PKG_VERSION").to_owned()),
+                ("service.instance.id", format!("{}/{}", settings.target, settings.name)),
+            ];
+            // Before the runtime begins, and until it has ended.
+            let _traces = TraceExport::install(settings.traces.as_ref(), "dmf-worker", &properties)?;
             run(settings, telemetry)
         });
     done.unwrap_or_else(|error| {
@@ -139,6 +146,7 @@ async fn run(settings: Settings, telemetry: Telemetry) -> anyhow::Result<ExitCod
     let store = Store::connect_lazily(&store::Options::from(&settings.database));
     let queue = Queue::connect_lazily(&settings.queue)?;
     lifecycle.spawn("redis policy", queue.clone().check_policy(lifecycle.soft().clone()));
+    lifecycle.spawn("redis sentinel", queue.clone().follow_master(lifecycle.soft().clone()));
     let readiness = Readiness::new(lifecycle.soft().clone());
     let registered = Arc::new(OnceLock::new());
     let watched = Watched {

@@ -19,7 +19,10 @@ pub async fn run(settings: CommandLogSettings, clock: Clock, stop: CancellationT
         let (format, place) = (format.clone(), location.clone());
         match tokio::task::spawn_blocking(move || sweep(&place, &format, oldest)).await {
             Ok(Ok(0)) => {}
-            Ok(Ok(deleted)) => tracing::info!(deleted, "old files of the command log were deleted"),
+            Ok(Ok(deleted)) => {
+                metrics::counter!("dmf.retention.swept", "kind" => "command-log").increment(deleted as u64);
+                tracing::info!(deleted, "old files of the command log were deleted");
+            }
             // Nothing was logged yet.
             Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => {}
             Ok(Err(error)) => tracing::warn!(

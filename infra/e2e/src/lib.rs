@@ -41,6 +41,7 @@ pub mod faults;
 mod fleet;
 mod host;
 mod management;
+mod otlp;
 mod secure;
 mod settings;
 
@@ -52,5 +53,6 @@ pub use daemon::Daemon;
 pub use fleet::Fleet;
 pub use host::SourceHost;
 pub use management::Management;
+pub use otlp::{OtlpReceiver, SeenSpan};
 pub use secure::SecureScheduler;
 pub use settings::{ADMIN, ADMIN_PASSWORD, LeaseSecs};

@@ -71,6 +71,8 @@ impl Example {
             [1_u8, 2].map(|number| (self.dir.path().join(format!("{number}.key")), [number; 32]));
         fs::write(&first.0, first.1)?;
         fs::write(&second.0, second.1)?;
+        // Files that are there: what is in them matters with TLS alone.
+        let pem = certificates.join("scheduler.pem").display().to_string();
         let (first, second) = (first.0.display().to_string(), second.0.display().to_string());
         let environment = [
             ("MICRONAUT_SSL_ENABLED", "true"),
@@ -79,6 +81,9 @@ impl Example {
             ("MICRONAUT_SSL_KEY_ALIAS", "scheduler"),
             ("DMF_CRYPTO_STORAGE_KEY_FILE", first.as_str()),
             ("DMF_CRYPTO_STORAGE_KEYS_0_FILE", second.as_str()),
+            ("REDIS_TLS_CA", pem.as_str()),
+            ("REDIS_TLS_CERTIFICATE", pem.as_str()),
+            ("REDIS_TLS_KEY", pem.as_str()),
             // Whoever runs this test, this user there is.
             ("DMF_DOVEADM_USER", "root"),
         ];

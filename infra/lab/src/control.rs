@@ -5,6 +5,7 @@ use crate::dovecot::SourceDovecot;
 use crate::error::Result;
 use crate::mariadb::MariaDb;
 use crate::redis::Redis;
+use crate::sentinel::Sentinel;
 
 /// What all servers with a port can be made to do.
 macro_rules! controls {
@@ -63,4 +64,4 @@ macro_rules! controls {
     )+};
 }
 
-controls!(MariaDb, Redis, SourceDovecot);
+controls!(MariaDb, Redis, Sentinel, SourceDovecot);

@@ -40,6 +40,7 @@ mod probe;
 pub mod programs;
 mod proxy;
 mod redis;
+mod sentinel;
 mod server;
 mod template;
 
@@ -53,3 +54,4 @@ pub use poll::poll_until;
 pub use ports::Port;
 pub use proxy::{Event, EventKind, Proxy};
 pub use redis::{DiskCopy, Persistence, Redis};
+pub use sentinel::Sentinel;

@@ -9,6 +9,7 @@ use crate::home::Home;
 use crate::ports::Port;
 use crate::probe::Probe;
 use crate::programs;
+use crate::sentinel::Sentinel;
 use crate::server::{Recipe, Server, empty};
 use crate::template;
 
@@ -45,6 +46,11 @@ impl Redis {
     /// than one for each server.
     pub async fn start_replica(&self, of: SocketAddr) -> Result<Self> {
         Self::launch_as("redis-replica", Arc::clone(&self.home), Persistence::None, Some(of)).await
+    }
+
+    /// Starts a Sentinel that watches over this server. Not more than one.
+    pub async fn start_sentinel(&self) -> Result<Sentinel> {
+        Sentinel::launch(Arc::clone(&self.home), self.addr()).await
     }
 
     async fn launch_as(

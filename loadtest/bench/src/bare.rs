@@ -21,8 +21,8 @@ const INSERT_USER: &str = "INSERT INTO usersLoad SET created = UTC_TIMESTAMP(3),
     source_uid = ?, target_uid = ?, target_id = ?, sourcehost_id = ?, email = ?, password = ?, password_key = 'lab'";
 const INSERT_ROW: &str =
     "INSERT INTO journalLoad (user_id, sourcehost_id, target_id, status, phase, priority,
-    not_before, forced, created, modified)
-    VALUES (?, ?, ?, 'SCHEDULED', 'PRE_SYNC', FALSE, NULL, FALSE, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))";
+    not_before, forced, trace, created, modified)
+    VALUES (?, ?, ?, 'SCHEDULED', 'PRE_SYNC', FALSE, NULL, FALSE, NULL, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))";
 const RECORD: &str =
     "SELECT j.id, j.user_id, u.source_uid, j.created, j.status, j.phase, j.priority, j.epoch,
     j.not_before, j.started, j.stopped, j.modified, j.backend, j.attempt, j.details, j.target_message_count,
@@ -54,14 +54,6 @@ impl Bare {
             .bind(&sealed[..32])
             .fetch_optional(&mut *database)
             .await?;
-        let audit = sqlx::query(
-            "INSERT INTO audit (at, actor, peer, request_id, method, path)
-             VALUES (UTC_TIMESTAMP(3), 'source:Load', '127.0.0.1', ?, 'POST', '/dmf/api/v2/users/migrations')",
-        )
-        .bind("7e9dd55c-3b58-4ac5-9d75-2a4a3f3ef2f1")
-        .execute(&mut *database)
-        .await?
-        .last_insert_id();
         sqlx::query("SELECT id, name FROM targets WHERE name = ?")
             .bind(TARGET)
             .fetch_one(&mut *database)
@@ -94,11 +86,6 @@ impl Bare {
             .execute(&mut *tx)
             .await?
             .last_insert_id();
-        sqlx::query("DELETE FROM target_uids WHERE source_id = ? AND user_id = ?")
-            .bind(ids.source)
-            .bind(user)
-            .execute(&mut *tx)
-            .await?;
         sqlx::query("INSERT INTO target_uids (target_id, folded, source_id, user_id) VALUES (?, ?, ?, ?)")
             .bind(ids.target)
             .bind(&row.uid)
@@ -118,14 +105,16 @@ impl Bare {
             .bind(id)
             .execute(&mut *tx)
             .await?;
+        sqlx::query(
+            "INSERT INTO audit (at, actor, peer, request_id, method, path, fields, status)
+             VALUES (UTC_TIMESTAMP(3), 'source:Load', '127.0.0.1', ?, 'POST', '/dmf/api/v2/users/migrations', ?, 201)",
+        )
+        .bind("7e9dd55c-3b58-4ac5-9d75-2a4a3f3ef2f1")
+        .bind(row.body().to_string())
+        .execute(&mut *tx)
+        .await?;
         sqlx::query(RECORD).bind(id).fetch_one(&mut *tx).await?;
         tx.commit().await?;
-        sqlx::query("UPDATE audit SET status = ?, fields = COALESCE(?, fields) WHERE id = ?")
-            .bind(201)
-            .bind(row.body().to_string())
-            .bind(audit)
-            .execute(&mut *database)
-            .await?;
         Ok(())
     }
 

@@ -8,13 +8,13 @@ use std::{
 use axum::{
     body::{Body, to_bytes},
     extract::{FromRequestParts, Request, State},
-    http::{Method, request::Parts},
+    http::{Method, StatusCode, request::Parts},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
 use dmf_shared::{
     ops::http::{Caller, Peer},
-    store::Intent,
+    store::{Intent, Noted},
 };
 use serde_json::{Map, Value, json};
 use tokio::time::timeout;
@@ -28,8 +28,16 @@ use crate::app::App;
 /// The entry of a request, which its handler may add to.
 #[derive(Debug, Clone)]
 pub struct Note {
-    id: u64,
+    entry: Entry,
     fields: Arc<Mutex<Option<Value>>>,
+}
+
+#[derive(Debug, Clone)]
+enum Entry {
+    /// It was written before the change.
+    Begun(u64),
+    /// The handler writes it with the change.
+    WithChange(Box<Intent>),
 }
 
 /// Texts of these fields are noted as they are; of others only that they were given, since they may hold a
@@ -60,9 +68,16 @@ impl Note {
         *self.fields.lock().unwrap_or_else(PoisonError::into_inner) = Some(all_shown(object));
     }
 
+    /// The entry as it is written with the change, whose answer has this status; `None` when it was written before.
+    pub fn with_change(&self, status: StatusCode) -> Option<Noted> {
+        let Entry::WithChange(intent) = &self.entry else { return None };
+        Some(Noted { intent: (**intent).clone(), fields: self.given(), status: status.as_u16() })
+    }
+
     /// Notes what came of a request whose answer is a stream, once that is over.
     pub async fn tell(&self, app: &App, fields: Value) {
-        if let Err(error) = app.store.tell_audit(self.id, &fields).await {
+        let Entry::Begun(id) = self.entry else { return };
+        if let Err(error) = app.store.tell_audit(id, &fields).await {
             tracing::warn!(error = &error as &dyn std::error::Error, %fields, "an audit entry lacks its end");
         }
     }
@@ -100,26 +115,29 @@ impl<S: Send + Sync> FromRequestParts<S> for Audited {
 /// written first: no change goes unnoticed, whatever ends this process. What was refused leaves none.
 pub async fn note(State(app): State<App>, mut request: Request, next: Next) -> Result<Response> {
     let intent = intent(&app, &request);
-    let note = Note { id: app.store.begin_audit(&intent).await?, fields: Arc::default() };
+    let id = app.store.begin_audit(&intent).await?;
+    let note = Note { entry: Entry::Begun(id), fields: Arc::default() };
     request.extensions_mut().insert(note.clone());
     let response = next.run(request).await;
     let changed = response.extensions().get::<ApiError>().is_some_and(ApiError::has_changed);
     let ended = if response.status().is_client_error() && !changed {
-        app.store.drop_audit(note.id).await
+        app.store.drop_audit(id).await
     } else {
-        app.store.end_audit(note.id, response.status().as_u16(), note.given().as_ref()).await
+        app.store.end_audit(id, response.status().as_u16(), note.given().as_ref()).await
     };
     if let Err(error) = ended {
         // The change is made: its client has to hear of that.
         let error = &error as &dyn std::error::Error;
-        tracing::warn!(
-            error,
-            id = note.id,
-            status = response.status().as_u16(),
-            "an audit entry lacks its end"
-        );
+        tracing::warn!(error, id, status = response.status().as_u16(), "an audit entry lacks its end");
     }
     Ok(response.into_response())
+}
+
+/// The same before a handler that writes the entry with its change, in one transaction.
+pub async fn note_with_change(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let entry = Entry::WithChange(Box::new(intent(&app, &request)));
+    request.extensions_mut().insert(Note { entry, fields: Arc::default() });
+    next.run(request).await
 }
 
 /// Middleware before the management endpoints: notes a change of a log level by the admin. The level is changed

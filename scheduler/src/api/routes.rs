@@ -47,6 +47,8 @@ pub struct Route {
     pub doc: Doc,
     /// The page that it is; the configuration may leave that out.
     pub page: Option<Page>,
+    /// Its handler writes the entry of the audit log, with its change.
+    notes_itself: bool,
     handler: MethodRouter<App>,
 }
 
@@ -212,12 +214,15 @@ fn of_customers() -> Vec<Route> {
         get(Customer, "/dmf/api/v2/users/{source_uid}", users::read::read, users::read::READ),
         put(Customer, "/dmf/api/v2/users/{source_uid}", users::update::update, users::update::UPDATE),
         delete(Customer, "/dmf/api/v2/users/{source_uid}", users::delete::delete, users::delete::DELETE),
-        post(
-            Customer,
-            "/dmf/api/v2/users/migrations",
-            migrations::submit::submit,
-            migrations::submit::SUBMIT,
-        ),
+        Route {
+            notes_itself: true,
+            ..post(
+                Customer,
+                "/dmf/api/v2/users/migrations",
+                migrations::submit::submit,
+                migrations::submit::SUBMIT,
+            )
+        },
         post(Customer, "/dmf/api/v2/users/migrations/bulk", migrations::bulk::bulk, migrations::bulk::BULK),
         get(Customer, "/dmf/api/v2/users/migrations", migrations::list::list, migrations::list::LIST),
         get(
@@ -270,13 +275,16 @@ fn of_customers() -> Vec<Route> {
 /// does not have. The checks of other routes than the API's are all before the router.
 pub fn router(app: &App) -> Router<App> {
     let served = routes().into_iter().filter(|route| route.page.is_none_or(|page| app.pages.contains(&page)));
-    served.fold(Router::new(), |router, Route { method, path, access, doc, handler, .. }| {
+    served.fold(Router::new(), |router, Route { method, path, access, doc, notes_itself, handler, .. }| {
         if access == Access::Configured {
             return router
                 .route(path, handler.route_layer(from_fn_with_state(app.clone(), audit::note_level)));
         }
         let handler = match method {
             Method::GET => handler,
+            _ if notes_itself => {
+                handler.route_layer(from_fn_with_state(app.clone(), audit::note_with_change))
+            }
             _ => handler.route_layer(from_fn_with_state(app.clone(), audit::note)),
         };
         let handler = handler.route_layer(from_fn(deadline::answer_in_time));
@@ -301,17 +309,49 @@ pub fn router(app: &App) -> Router<App> {
 }
 
 fn get<H: Handler<T, App>, T: 'static>(access: Access, path: &'static str, handler: H, doc: Doc) -> Route {
-    Route { method: Method::GET, path, access, doc, page: None, handler: routing::get(handler) }
+    Route {
+        method: Method::GET,
+        path,
+        access,
+        doc,
+        page: None,
+        notes_itself: false,
+        handler: routing::get(handler),
+    }
 }
 
 fn post<H: Handler<T, App>, T: 'static>(access: Access, path: &'static str, handler: H, doc: Doc) -> Route {
-    Route { method: Method::POST, path, access, doc, page: None, handler: routing::post(handler) }
+    Route {
+        method: Method::POST,
+        path,
+        access,
+        doc,
+        page: None,
+        notes_itself: false,
+        handler: routing::post(handler),
+    }
 }
 
 fn put<H: Handler<T, App>, T: 'static>(access: Access, path: &'static str, handler: H, doc: Doc) -> Route {
-    Route { method: Method::PUT, path, access, doc, page: None, handler: routing::put(handler) }
+    Route {
+        method: Method::PUT,
+        path,
+        access,
+        doc,
+        page: None,
+        notes_itself: false,
+        handler: routing::put(handler),
+    }
 }
 
 fn delete<H: Handler<T, App>, T: 'static>(access: Access, path: &'static str, handler: H, doc: Doc) -> Route {
-    Route { method: Method::DELETE, path, access, doc, page: None, handler: routing::delete(handler) }
+    Route {
+        method: Method::DELETE,
+        path,
+        access,
+        doc,
+        page: None,
+        notes_itself: false,
+        handler: routing::delete(handler),
+    }
 }

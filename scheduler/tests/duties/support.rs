@@ -39,10 +39,8 @@ impl Stage {
         let lab = Lab::builder().mariadb().redis().start().await.unwrap();
         let store = connect(&lab).await;
         let queue = Queue::connect_lazily(&queue::Options {
-            url: lab.redis().url().into(),
-            prefix: "{dmf}:".to_owned(),
             deadline: Duration::from_secs(5),
-            replicas: queue::Replicas::Auto,
+            ..queue::Options::at(lab.redis().url())
         })
         .unwrap();
         let source = store.create_source(&"CustomerX".parse().unwrap(), [7; 32]).await.unwrap();
@@ -104,6 +102,8 @@ impl Stage {
             priority: false,
             not_before: None,
             force: false,
+            trace: None,
+            noted: None,
         }
     }
 

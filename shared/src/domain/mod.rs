@@ -9,4 +9,5 @@ pub mod migration;
 pub mod outcome;
 pub mod retry;
 pub mod sealed;
+pub mod trace;
 pub mod user;

@@ -1,4 +1,4 @@
-//! Running the process: logs, start and stop, health.
+//! Running the process: logs, metrics and traces, start and stop, health.
 
 pub mod health;
 mod health_settings;
@@ -8,6 +8,7 @@ pub mod log_format;
 pub mod log_level;
 pub mod metrics;
 pub mod telemetry;
+pub mod traces;
 
 pub use health_settings::{DiskSpace, HealthSettings};
 pub use lifecycle::Lifecycle;

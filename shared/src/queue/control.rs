@@ -82,7 +82,7 @@ impl Queue {
 
     /// The orders about migrations that were sent to this worker lately, also those whose message was lost.
     pub async fn kept_orders(&self, backend: BackendId) -> Result<Vec<Control>> {
-        let mut connection = self.connection();
+        let mut connection = self.connection()?;
         let mut command = redis::cmd("HVALS");
         command.arg(self.orders_key(backend));
         let texts: Vec<String> = tokio::time::timeout(self.deadline(), command.query_async(&mut connection))
@@ -96,7 +96,7 @@ impl Queue {
         if jobs.is_empty() {
             return Ok(());
         }
-        let mut connection = self.connection();
+        let mut connection = self.connection()?;
         let mut command = redis::cmd("HDEL");
         command.arg(self.orders_key(backend)).arg(jobs.iter().map(JobId::to_string).collect::<Vec<_>>());
         tokio::time::timeout(self.deadline(), command.exec_async(&mut connection))
@@ -119,7 +119,7 @@ impl Queue {
             }
             pipe.cmd("PUBLISH").arg(self.control_channel(*backend)).arg(message.to_string()).ignore();
         }
-        let mut connection = self.connection();
+        let mut connection = self.connection()?;
         tokio::time::timeout(self.deadline(), pipe.exec_async(&mut connection))
             .await
             .map_err(|_| Error::TimedOut)??;

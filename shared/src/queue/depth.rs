@@ -68,7 +68,7 @@ impl Queue {
     }
 
     async fn ask<T: redis::FromRedisValue>(&self, pipe: &redis::Pipeline) -> Result<T> {
-        let mut connection: ConnectionManager = self.connection();
+        let mut connection: ConnectionManager = self.connection()?;
         let limit: Duration = self.deadline();
         Ok(tokio::time::timeout(limit, pipe.query_async(&mut connection))
             .await

@@ -11,6 +11,9 @@ pub enum Error {
     /// Redis can't be reached or did not answer in time; the call may have been carried out.
     #[error("the queue is unavailable")]
     Unavailable(#[source] RedisError),
+    /// No Sentinel has said yet where the master is.
+    #[error("no Sentinel has said yet where the queue's server is")]
+    MasterUnknown,
     /// No answer within the deadline; the call may have been carried out.
     #[error("the queue did not answer in time")]
     TimedOut,

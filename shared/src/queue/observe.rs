@@ -58,7 +58,7 @@ impl Queue {
     pub async fn known_hosts(&self) -> Result<Vec<HostId>> {
         let mut keys = redis::cmd("HKEYS");
         keys.arg(format!("{}hosts", self.prefix()));
-        let mut connection = self.connection();
+        let mut connection = self.connection()?;
         let hosts: Vec<u32> = tokio::time::timeout(self.deadline(), keys.query_async(&mut connection))
             .await
             .map_err(|_| Error::TimedOut)??;
@@ -78,7 +78,7 @@ impl Queue {
         for job in jobs {
             read_held.arg(job.to_string());
         }
-        let mut connection = self.connection();
+        let mut connection = self.connection()?;
         let (info, generation, held): (String, Option<String>, Vec<Option<String>>) =
             tokio::time::timeout(self.deadline(), pipe.query_async(&mut connection))
                 .await
@@ -95,7 +95,7 @@ impl Queue {
         loop {
             let mut scan = redis::cmd("HSCAN");
             scan.arg(format!("{}held", self.prefix())).arg(&cursor).arg("COUNT").arg(500);
-            let mut connection = self.connection();
+            let mut connection = self.connection()?;
             let answer: Value = tokio::time::timeout(self.deadline(), scan.query_async(&mut connection))
                 .await
                 .map_err(|_| Error::TimedOut)??;

@@ -51,7 +51,7 @@ impl Queue {
         for job in jobs {
             get.arg(job.to_string());
         }
-        let mut connection = self.connection();
+        let mut connection = self.connection()?;
         let answer: redis::Value = tokio::time::timeout(self.deadline(), get.query_async(&mut connection))
             .await
             .map_err(|_| Error::TimedOut)??;

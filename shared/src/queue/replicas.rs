@@ -6,22 +6,21 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use redis::{Value, aio::ConnectionManager};
+use redis::Value;
 
 use super::{Error, Queue, Replicas, Result, Running, propose::read, scripts::HEARTBEAT_TEXT};
 
-/// A connection of its own: WAIT looks at what was written on its connection, and blocks it.
+/// What is known of replicas.
 #[derive(Clone)]
 pub(super) struct Replicated {
-    connection: ConnectionManager,
     mode: Replicas,
     /// Whether Redis ever had replicas. A master that is split off forgets them after a time, so this never falls.
     seen: Arc<AtomicBool>,
 }
 
 impl Replicated {
-    pub(super) fn new(connection: ConnectionManager, mode: Replicas) -> Self {
-        Self { connection, mode, seen: Arc::new(AtomicBool::new(mode == Replicas::Required)) }
+    pub(super) fn new(mode: Replicas) -> Self {
+        Self { mode, seen: Arc::new(AtomicBool::new(mode == Replicas::Required)) }
     }
 
     /// Whether replicas are of no interest.
@@ -70,7 +69,7 @@ impl Queue {
             let limit = u64::try_from(self.deadline().as_millis() / 2).unwrap_or(u64::MAX);
             pipe.cmd("WAIT").arg(1).arg(limit.max(1));
         }
-        let mut connection = self.replicated.connection.clone();
+        let mut connection = self.heartbeat_connection()?;
         let answers: Vec<Value> = tokio::time::timeout(self.deadline(), pipe.query_async(&mut connection))
             .await
             .map_err(|_| Error::TimedOut)??;
@@ -86,7 +85,7 @@ impl Queue {
     async fn note_replicas(&self) -> Result<()> {
         let mut set = redis::cmd("SET");
         set.arg(self.replicas_key()).arg(1);
-        let mut connection = self.replicated.connection.clone();
+        let mut connection = self.heartbeat_connection()?;
         tokio::time::timeout(self.deadline(), set.exec_async(&mut connection))
             .await
             .map_err(|_| Error::TimedOut)??;

@@ -73,7 +73,7 @@ impl Call {
 
     /// Runs the script within the queue's deadline; `Rebuild` when it says so.
     pub(super) async fn run(&self, queue: &Queue) -> Result<redis::Value> {
-        let mut connection = queue.connection();
+        let mut connection = queue.connection()?;
         let begun = Instant::now();
         let answer =
             tokio::time::timeout(queue.deadline(), self.invocation.invoke_async(&mut connection)).await;

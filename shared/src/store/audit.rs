@@ -1,7 +1,7 @@
 //! The audit log: who changed what by API, when, from where.
 
 use serde_json::Value;
-use sqlx::{FromRow, MySql, QueryBuilder, Row as _, mysql::MySqlRow};
+use sqlx::{FromRow, MySql, MySqlConnection, QueryBuilder, Row as _, mysql::MySqlRow};
 use time::OffsetDateTime;
 
 use super::{Error, Result, Store, submit::database_time};
@@ -19,6 +19,17 @@ pub struct Intent {
     pub method: String,
     /// Path and query.
     pub path: String,
+}
+
+/// A change that is noted with itself, in its own transaction: there is an entry where there is a change.
+#[derive(Debug, Clone)]
+pub struct Noted {
+    /// Who does what from where.
+    pub intent: Intent,
+    /// The fields that were given, without any that may hold a secret.
+    pub fields: Option<Value>,
+    /// HTTP status of the answer to the change.
+    pub status: u16,
 }
 
 /// An entry of the log.
@@ -78,21 +89,38 @@ fn cut(text: &str, characters: usize) -> &str {
     text.char_indices().nth(characters).map_or(text, |(end, _)| &text[..end])
 }
 
+/// Notes a change in its transaction.
+pub(super) async fn note(connection: &mut MySqlConnection, noted: &Noted) -> Result<()> {
+    insert(connection, &noted.intent, noted.fields.as_ref(), Some(noted.status)).await?;
+    Ok(())
+}
+
+async fn insert(
+    connection: &mut MySqlConnection,
+    intent: &Intent,
+    fields: Option<&Value>,
+    status: Option<u16>,
+) -> Result<u64> {
+    let inserted = sqlx::query(
+        "INSERT INTO audit (at, actor, peer, request_id, method, path, fields, status)
+         VALUES (UTC_TIMESTAMP(3), ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(cut(&intent.actor, 320))
+    .bind(intent.peer.as_deref().map(|peer| cut(peer, 64)))
+    .bind(intent.request_id.as_deref().map(|id| cut(id, 64)))
+    .bind(cut(&intent.method, 16))
+    .bind(cut(&intent.path, 2048))
+    .bind(fields.map(Value::to_string))
+    .bind(status)
+    .execute(connection)
+    .await?;
+    Ok(inserted.last_insert_id())
+}
+
 impl Store {
     /// Notes a change before it is tried; gives the id of its entry.
     pub async fn begin_audit(&self, intent: &Intent) -> Result<u64> {
-        let inserted = sqlx::query(
-            "INSERT INTO audit (at, actor, peer, request_id, method, path)
-             VALUES (UTC_TIMESTAMP(3), ?, ?, ?, ?, ?)",
-        )
-        .bind(cut(&intent.actor, 320))
-        .bind(intent.peer.as_deref().map(|peer| cut(peer, 64)))
-        .bind(intent.request_id.as_deref().map(|id| cut(id, 64)))
-        .bind(cut(&intent.method, 16))
-        .bind(cut(&intent.path, 2048))
-        .execute(&self.pool)
-        .await?;
-        Ok(inserted.last_insert_id())
+        insert(&mut *self.pool.acquire().await?, intent, None, None).await
     }
 
     /// Notes how a change ended, and what was given for it.

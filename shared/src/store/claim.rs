@@ -16,6 +16,7 @@ use super::{
 use crate::domain::{
     ids::{BackendId, Epoch, HostId, JobId, SourceId, TargetId},
     migration::{Event, Phase, Status, transition},
+    trace::TraceParent,
     user::User,
 };
 
@@ -96,6 +97,10 @@ pub struct Claimed {
     pub age_ms: u64,
     /// How long it waited between its submission and this claim, in milliseconds.
     pub waited_ms: u64,
+    /// How long it waited since it came into the queue for the last time, in milliseconds.
+    pub queued_ms: u64,
+    /// The trace that it belongs to.
+    pub trace: Option<TraceParent>,
 }
 
 /// The answer to one [`ClaimRequest`].

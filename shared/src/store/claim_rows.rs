@@ -18,6 +18,7 @@ use super::{
 use crate::domain::{
     ids::{Epoch, HostId, JobId, JournalId, SourceId, TargetId, UserId},
     migration::{Phase, Status},
+    trace::TraceParent,
     user::User,
 };
 
@@ -63,6 +64,8 @@ pub(super) struct Row {
     pub(super) pre_started: bool,
     pub(super) post_started: bool,
     pub(super) cleanup: Option<Status>,
+    pub(super) queued_ms: i64,
+    pub(super) trace: Option<TraceParent>,
 }
 
 impl Row {
@@ -86,6 +89,8 @@ impl Row {
             cleanup: self.cleanup,
             age_ms: self.age_ms.max(0).unsigned_abs(),
             waited_ms: self.waited_ms.max(0).unsigned_abs(),
+            queued_ms: self.queued_ms.max(0).unsigned_abs(),
+            trace: self.trace,
         }
     }
 }
@@ -136,10 +141,12 @@ pub(super) async fn lock_rows(
     let statement = Statement::new(
         tables.text(
             "SELECT id, user_id, sourcehost_id, target_id, status, phase, priority, forced, epoch, attempt, losses, details, carried, pre_started, post_started,
-                 cleanup,
+                 cleanup, trace,
                  CAST(COALESCE(TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), not_before), 0) AS SIGNED) AS wait_us,
                  CAST(TIMESTAMPDIFF(MICROSECOND, GREATEST(created, COALESCE(not_before, created)),
                       UTC_TIMESTAMP(3)) AS SIGNED) AS waited_us,
+                 CAST(TIMESTAMPDIFF(MICROSECOND, GREATEST(modified, COALESCE(not_before, modified)),
+                      UTC_TIMESTAMP(3)) AS SIGNED) AS queued_us,
                  CAST(TIMESTAMPDIFF(MICROSECOND, COALESCE(started, UTC_TIMESTAMP(3)), UTC_TIMESTAMP(3)) AS SIGNED) AS age_us
              FROM {journal} WHERE id IN "
         ),
@@ -173,6 +180,8 @@ pub(super) async fn lock_rows(
             pre_started: row.try_get("pre_started")?,
             post_started: row.try_get("post_started")?,
             cleanup: row.try_get::<Option<String>, _>("cleanup")?.as_deref().and_then(Status::parse),
+            queued_ms: row.try_get::<i64, _>("queued_us")? / 1000,
+            trace: row.try_get::<Option<String>, _>("trace")?.and_then(|text| text.parse().ok()),
         };
         rows.insert(row.id, row);
     }

@@ -5,12 +5,13 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{MySqlConnection, MySqlTransaction};
+use sqlx::{FromRow as _, MySqlConnection, MySqlTransaction, Row as _, mysql::MySqlRow};
 
 use super::{Result, Store, Wanted, spelled::Statement, tables::Tables};
 use crate::domain::{
     ids::{BackendId, Epoch, HostId, JobId, JournalId, SourceId, SourceName, TargetId},
     migration::Status,
+    trace::TraceParent,
 };
 
 /// What the queue must know of a migration: the row as it is now.
@@ -32,6 +33,8 @@ pub struct JobRow {
     pub wait_ms: u64,
     /// Who holds it, while a child of it may live.
     pub lease: Option<LeaseRef>,
+    /// The trace that it belongs to; read for the relay alone.
+    pub trace: Option<TraceParent>,
 }
 
 /// The lease of a row, as far as an order to its holder needs it.
@@ -206,7 +209,15 @@ pub(super) fn decode_job(source: SourceId, row: RawJob) -> Result<JobRow> {
             }),
             _ => None,
         },
+        trace: None,
     })
+}
+
+/// The same with the trace behind it. What can't be read as one is no reason not to relay the job.
+fn traced_job(source: SourceId, row: &MySqlRow) -> Result<JobRow> {
+    let trace: Option<String> = row.try_get("trace")?;
+    let trace = trace.and_then(|text| text.parse().ok());
+    Ok(JobRow { trace, ..decode_job(source, RawJob::from_row(row)?)? })
 }
 
 /// The rows, or none when the tables are gone: a Source that is being deleted must not stop the others.
@@ -234,14 +245,15 @@ async fn job_rows(
         let statement = Statement::new(Tables::of(name).text(
             "SELECT j.id, j.status, j.epoch, j.target_id, j.sourcehost_id, j.priority,
                  CAST(COALESCE(TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3), j.not_before), 0) AS SIGNED),
-                 CAST(l.backend_id AS UNSIGNED), l.epoch, CAST(l.wanted AS CHAR)
+                 CAST(l.backend_id AS UNSIGNED), l.epoch, CAST(l.wanted AS CHAR),
+                 j.trace
              FROM {journal} j LEFT JOIN leases l ON l.journal_id = j.id AND l.source_id = ",
         ))
         .value(source.0)
         .sql(" WHERE j.id IN ")
         .list(ids.iter().map(|id| id.0));
-        let rows: Vec<RawJob> = or_none(statement.fetch_all(connection).await)?;
-        found = rows.into_iter().map(|row| decode_job(source, row)).collect::<Result<_>>()?;
+        let rows = or_none(statement.fetch_rows(connection).await)?;
+        found = rows.iter().map(|row| traced_job(source, row)).collect::<Result<_>>()?;
     }
     Ok(found)
 }

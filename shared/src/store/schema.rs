@@ -17,6 +17,7 @@ static SHARED: Migrator = sqlx::migrate!("./migrations");
 pub(super) const PER_SOURCE: &[&str] = &[
     include_str!("../../migrations/per_source/0001_users_and_journal.sql"),
     include_str!("../../migrations/per_source/0002_list_keys.sql"),
+    include_str!("../../migrations/per_source/0003_trace.sql"),
 ];
 
 /// Schedulers that start together take turns under this lock of the server.

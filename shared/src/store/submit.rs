@@ -3,12 +3,13 @@
 use time::{OffsetDateTime, PrimitiveDateTime, UtcOffset};
 
 use super::{
-    Error, Record, Result, Source, Store, UserFields, journal, outbox, places::hold_places, tables::Tables,
-    users,
+    Error, Noted, Record, Result, Source, Store, UserFields, audit, journal, outbox, places::hold_places,
+    tables::Tables, users,
 };
 use crate::domain::{
     ids::{JobId, JournalId},
     migration::Phase,
+    trace::TraceParent,
     user::User,
 };
 
@@ -27,6 +28,10 @@ pub struct Submission {
     pub not_before: Option<OffsetDateTime>,
     /// Run again although a CUTOVER of this user succeeded.
     pub force: bool,
+    /// The trace that it belongs to.
+    pub trace: Option<TraceParent>,
+    /// Its entry in the audit log.
+    pub noted: Option<Noted>,
 }
 
 /// What became of a submission.
@@ -116,13 +121,17 @@ impl Store {
             }
         }
         user.id = users::write_user(&mut tx, &tables, &user).await?;
+        let is_known = before.is_some();
         if before.is_none_or(|(target, uid)| target != user.target || uid != user.target_uid) {
-            users::take_target_uid(&mut tx, source.id, &user).await.map_err(|error| {
+            users::take_target_uid(&mut tx, source.id, &user, is_known).await.map_err(|error| {
                 if error.is_conflict_on("PRIMARY") { SubmitError::TargetUidTaken } else { error.into() }
             })?;
         }
         let id = insert_row(&mut tx, &tables, &user, submission).await?;
         outbox::add_job(&mut tx, JobId { source: source.id, journal: id }).await?;
+        if let Some(noted) = &submission.noted {
+            audit::note(&mut tx, noted).await?;
+        }
         let record = journal::read_one(&mut tx, &tables, id).await?;
         tx.commit().await?;
         Ok(Submitted { record })
@@ -193,8 +202,8 @@ async fn insert_row(
 ) -> Result<JournalId> {
     let inserted = sqlx::query(tables.sql(
         "INSERT INTO {journal} (user_id, sourcehost_id, target_id, status, phase, priority, not_before,
-             forced, created, modified)
-         VALUES (?, ?, ?, 'SCHEDULED', ?, ?, ?, ?, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))",
+             forced, trace, created, modified)
+         VALUES (?, ?, ?, 'SCHEDULED', ?, ?, ?, ?, ?, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))",
     ))
     .bind(user.id.0)
     .bind(user.sourcehost.0)
@@ -203,6 +212,7 @@ async fn insert_row(
     .bind(submission.priority)
     .bind(submission.not_before.map(database_time))
     .bind(submission.force)
+    .bind(submission.trace.map(|trace| trace.to_string()))
     .execute(tx)
     .await?;
     Ok(JournalId(inserted.last_insert_id()))

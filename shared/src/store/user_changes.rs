@@ -72,7 +72,7 @@ where
 }
 
 async fn take_uid(tx: &mut MySqlConnection, source: &Source, user: &User) -> Result<(), UserError> {
-    take_target_uid(tx, source.id, user).await.map_err(|error| {
+    take_target_uid(tx, source.id, user, true).await.map_err(|error| {
         if error.is_conflict_on("PRIMARY") { UserError::TargetUidTaken } else { error.into() }
     })
 }

@@ -97,18 +97,21 @@ pub(super) async fn write_user(
     Ok(if user.id == UserId(0) { UserId(written.last_insert_id()) } else { user.id })
 }
 
-/// Takes the target uid for this user, letting go of the one that it had. `Conflict` on `PRIMARY`
+/// Takes the target uid for this user, letting go of the one that it has. `Conflict` on `PRIMARY`
 /// when another user of any Source has it, in any case of letters.
 pub(super) async fn take_target_uid(
     connection: &mut MySqlConnection,
     source: SourceId,
     user: &User,
+    has_one: bool,
 ) -> Result<()> {
-    sqlx::query("DELETE FROM target_uids WHERE source_id = ? AND user_id = ?")
-        .bind(source.0)
-        .bind(user.id.0)
-        .execute(&mut *connection)
-        .await?;
+    if has_one {
+        sqlx::query("DELETE FROM target_uids WHERE source_id = ? AND user_id = ?")
+            .bind(source.0)
+            .bind(user.id.0)
+            .execute(&mut *connection)
+            .await?;
+    }
     sqlx::query("INSERT INTO target_uids (target_id, folded, source_id, user_id) VALUES (?, ?, ?, ?)")
         .bind(user.target.0)
         .bind(user.target_uid.to_lowercase())

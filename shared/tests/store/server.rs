@@ -5,7 +5,7 @@ use sqlx::{Connection as _, MySqlConnection};
 
 use crate::{
     claim, lab, submit, success,
-    support::{options, scene},
+    support::{options, options_by, scene},
 };
 
 #[tokio::test]
@@ -85,6 +85,28 @@ async fn a_connection_that_does_not_get_over_a_cut_off_call_is_replaced() {
     sqlx::raw_sql("UNLOCK TABLES").execute(&mut other).await.unwrap();
     assert_eq!(one.sources().await.unwrap().len(), 1);
     assert_eq!(scene.store.sources().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn nobody_gets_the_open_transaction_of_a_call_that_was_cut_off() {
+    let lab = lab().await;
+    let scene = scene(&lab, 1).await;
+    // Slow enough to cut a call off anywhere.
+    let line = dmf_lab::Proxy::start(lab.mariadb().addr()).await.unwrap();
+    let slow = dmf_shared::store::Store::connect_lazily(&options_by(&lab, line.addr(), 1));
+    slow.version().await.unwrap();
+    line.set_latency(std::time::Duration::from_millis(5));
+    let mut other = MySqlConnection::connect(&lab.mariadb().url("migration")).await.unwrap();
+    for millis in (0..60).step_by(3) {
+        let batch = slow.next_outbox_batch(1);
+        let _ = tokio::time::timeout(std::time::Duration::from_millis(millis), batch).await;
+        // Within an open transaction, this read belongs to it.
+        slow.sources().await.unwrap();
+        let open = "SELECT 1 FROM information_schema.INNODB_TRX WHERE trx_mysql_thread_id <> CONNECTION_ID()";
+        let open = sqlx::raw_sql(open).fetch_all(&mut other).await.unwrap().len();
+        assert_eq!(open, 0, "after {millis} ms");
+    }
+    drop(scene);
 }
 
 #[tokio::test]

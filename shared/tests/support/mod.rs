@@ -7,7 +7,7 @@
     reason = "a part of each test binary, which uses a part of it"
 )]
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use dmf_lab::Lab;
 use dmf_shared::{
@@ -28,7 +28,12 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Connection options as a settings file gives them.
 pub fn options(lab: &Lab, pool: u32) -> Options {
-    let url = format!("{}?createDatabaseIfNotExist=true", lab.mariadb().jdbc_url("migration"));
+    options_by(lab, lab.mariadb().addr(), pool)
+}
+
+/// The same by the way of a proxy.
+pub fn options_by(lab: &Lab, place: SocketAddr, pool: u32) -> Options {
+    let url = format!("jdbc:mariadb://{place}/migration?createDatabaseIfNotExist=true");
     let text = format!(
         "datasources.default:\n  url: '{url}'\n  username: {}\n  password: {}\n  maximum-pool-size: {pool}\n  connection-timeout: 5000\n",
         lab.mariadb().user(),
@@ -49,12 +54,8 @@ pub async fn store(lab: &Lab) -> Store {
 }
 
 pub fn queue(lab: &Lab) -> Queue {
-    let options = queue::Options {
-        url: lab.redis().url().into(),
-        prefix: "{dmf}:".to_owned(),
-        deadline: Duration::from_secs(5),
-        replicas: queue::Replicas::Auto,
-    };
+    let options =
+        queue::Options { deadline: Duration::from_secs(5), ..queue::Options::at(lab.redis().url()) };
     Queue::connect_lazily(&options).unwrap()
 }
 
@@ -125,6 +126,8 @@ impl Scene {
             priority: false,
             not_before: None,
             force: false,
+            trace: None,
+            noted: None,
         }
     }
 }

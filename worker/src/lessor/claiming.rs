@@ -6,7 +6,7 @@ use std::{
     error::Error as StdError,
     mem,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use dmf_shared::{
@@ -91,19 +91,19 @@ impl Claimant {
     /// One transaction. An error means that nothing was claimed.
     async fn claim_together(&self, proposals: &[Proposal]) -> Result<Claims> {
         // The lease is counted from the sending: it is never longer here than others think it is.
-        let deadline = Deadline::after(self.lease);
+        let (begun, deadline) = (Instant::now(), Deadline::after(self.lease));
         let requests = requests(proposals);
         let claim = self.store.claim(&self.holder, &requests);
         match tokio::time::timeout(self.claim_timeout, claim).await {
-            Ok(Ok(decisions)) => Ok(self.take(proposals, decisions, deadline)),
+            Ok(Ok(decisions)) => Ok(self.take(proposals, decisions, deadline, begun)),
             Ok(Err(error)) if !matches!(error, Error::Unavailable(_)) => Err(error),
             Ok(Err(error)) => {
                 tracing::warn!(error = &error as &dyn StdError, "the claim was not answered");
-                Ok(self.read_back(proposals, deadline).await)
+                Ok(self.read_back(proposals, deadline, begun).await)
             }
             Err(_) => {
                 tracing::warn!("the claim was not answered in time");
-                Ok(self.read_back(proposals, deadline).await)
+                Ok(self.read_back(proposals, deadline, begun).await)
             }
         }
     }
@@ -111,14 +111,14 @@ impl Claimant {
     /// Finds out what became of a claim whose commit may have gone through, for as long as its leases
     /// would live. What was not claimed
     /// goes back to its place.
-    async fn read_back(&self, proposals: &[Proposal], deadline: Deadline) -> Claims {
+    async fn read_back(&self, proposals: &[Proposal], deadline: Deadline, begun: Instant) -> Claims {
         self.table.set_database_reachable(false);
         let (limit, pause) = READ_BACK;
         let requests = requests(proposals);
         while !deadline.has_passed() {
             tokio::time::sleep(pause).await;
             match tokio::time::timeout(limit, self.store.read_back_claim(&self.holder, &requests)).await {
-                Ok(Ok(claimed)) => return self.take_late(proposals, claimed, deadline).await,
+                Ok(Ok(claimed)) => return self.take_late(proposals, claimed, deadline, begun).await,
                 Ok(Err(error)) => {
                     tracing::warn!(error = &error as &dyn StdError, "the claim can't be read back yet");
                 }
@@ -128,11 +128,17 @@ impl Claimant {
         Claims::default()
     }
 
-    async fn take_late(&self, proposals: &[Proposal], claimed: Vec<Claimed>, deadline: Deadline) -> Claims {
+    async fn take_late(
+        &self,
+        proposals: &[Proposal],
+        claimed: Vec<Claimed>,
+        deadline: Deadline,
+        begun: Instant,
+    ) -> Claims {
         tracing::info!(claimed = claimed.len(), "the claim was read back");
         let held: BTreeSet<_> = claimed.iter().map(|claimed| claimed.job).collect();
         let granted = claimed.into_iter().map(|claimed| Decision::Granted(Box::new(claimed))).collect();
-        let mut claims = self.take(proposals, granted, deadline);
+        let mut claims = self.take(proposals, granted, deadline, begun);
         let left = proposals.iter().filter(|proposal| !held.contains(&proposal.job));
         claims.refused.extend(left.map(|proposal| settlement(proposal, Then::Ready)));
         if deadline.has_passed() {
@@ -143,13 +149,19 @@ impl Claimant {
         claims
     }
 
-    fn take(&self, proposals: &[Proposal], decisions: Vec<Decision>, deadline: Deadline) -> Claims {
+    fn take(
+        &self,
+        proposals: &[Proposal],
+        decisions: Vec<Decision>,
+        deadline: Deadline,
+        begun: Instant,
+    ) -> Claims {
         let mut claims = Claims::default();
         for decision in decisions {
             match decision {
                 Decision::Granted(claimed) => {
                     count("granted");
-                    let held = Arc::new(Held::new(*claimed, deadline));
+                    let held = Arc::new(Held::new(*claimed, deadline, begun.elapsed()));
                     self.table.insert(held.clone());
                     // The order to stop may have come while the claim was on its way.
                     if self.table.state() == BackendState::Stopped {

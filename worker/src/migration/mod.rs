@@ -16,6 +16,7 @@ mod record;
 mod secrets;
 mod step;
 mod sync;
+mod trace;
 mod undead;
 mod verify;
 
@@ -165,7 +166,9 @@ impl Runner {
 
     /// Runs a migration to its end and gives its lease up, whatever happens.
     pub async fn run(&self, held: Arc<Held>) {
-        let span = tracing::info_span!("migration", job = held.name());
+        let mut traced = trace::begin(&held);
+        let trace_id = traced.place().map(|place| place.trace_id());
+        let span = tracing::info_span!("migration", job = held.name(), trace_id);
         async {
             let mut gathered = Gathered::of(&held, self.secrets(&held));
             tracing::info!(
@@ -179,6 +182,8 @@ impl Runner {
                 tracing::error!("the migration ended in a panic, handing it back");
                 Ended::Broken(LossCause::Fault)
             });
+            trace::note_end(&mut traced, &ended, gathered.outcome);
+            let _finish = held.begin_span("finish");
             self.settle(&held, ended, gathered).await;
         }
         .instrument(span)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use dmf_shared::domain::migration::Phase;
 use secrecy::{ExposeSecret as _, SecretSlice};
 
-use super::{Runner, details::exit_text, secrets::Secrets};
+use super::{Runner, details::exit_text, secrets::Secrets, trace};
 use crate::{
     doveadm::{
         argv::Invocation,
@@ -104,6 +104,21 @@ impl Runner {
 
     /// The same within limits of the caller, with a larger environment.
     pub(super) async fn run_within(
+        &self,
+        held: &Held,
+        step: &str,
+        invocation: &Invocation,
+        limits: Limits,
+        env: Vec<EnvVar>,
+        secrets: &Secrets,
+    ) -> Result<Ran, Box<Cut>> {
+        let span = trace::begin_command(held, step, &invocation.program);
+        let ran = self.run_judged(held, step, invocation, limits, env, secrets).await;
+        trace::end_command(span, &ran);
+        ran
+    }
+
+    async fn run_judged(
         &self,
         held: &Held,
         step: &str,

@@ -17,7 +17,7 @@ use dmf_shared::{
         command_rules::{self, Origin, Stage},
         inject::CommandTemplate,
     },
-    ops::telemetry::TelemetrySettings,
+    ops::{telemetry::TelemetrySettings, traces::TraceSettings},
     queue,
     store::BackendState,
 };
@@ -105,6 +105,8 @@ pub struct Settings {
     pub http: Arc<HttpSettings>,
     /// Logging.
     pub telemetry: TelemetrySettings,
+    /// Where traces go; none are exported otherwise.
+    pub traces: Option<TraceSettings>,
 }
 
 impl ProgramSettings for Settings {
@@ -146,6 +148,7 @@ impl ProgramSettings for Settings {
             queue: queue::Options::read(reader),
             http: Arc::new(HttpSettings::read(reader)),
             telemetry: TelemetrySettings::read(reader),
+            traces: TraceSettings::read(reader),
             database: database?,
         })
     }

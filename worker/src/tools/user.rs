@@ -207,5 +207,7 @@ fn claimed(source: Source, host: Sourcehost, user: User) -> Claimed {
         carried: None,
         age_ms: 0,
         waited_ms: 0,
+        queued_ms: 0,
+        trace: None,
     }
 }

@@ -13,6 +13,7 @@ use time::OffsetDateTime;
 
 use crate::{
     api::{
+        audit::Audited,
         auth::Customer,
         error::{ApiError, Result},
         fields::Fields,
@@ -20,6 +21,7 @@ use crate::{
         kind::{self, Kind},
         openapi::{Answer, Body, Doc, Tag},
         record::Record,
+        trace::Traced,
         users::{
             given::{self, Places, Wanted},
             path_of,
@@ -50,10 +52,14 @@ pub const SUBMIT: Doc = Doc {
 pub async fn submit(
     State(app): State<App>,
     Customer(source): Customer,
+    Traced(trace): Traced,
+    Audited(note): Audited,
     JsonBody(mut fields): JsonBody,
 ) -> Result<(StatusCode, HeaderMap, Json<Record>)> {
     let order = read(&mut fields);
     let submission = order.look_up(&app, &source, &mut Places::default(), fields).await?;
+    let noted = note.with_change(StatusCode::CREATED);
+    let submission = Submission { trace, noted, ..submission };
     let submitted = app.store.submit(&source, &submission).await.map_err(refused)?;
     app.relay.notify_one();
     let created = Record::from(&submitted.record);
@@ -98,7 +104,17 @@ impl Order {
         let Self { source_uid, phase, priority, not_before, force, user } = self;
         let user = user.look_up(app, source, places, source_uid.as_deref(), &mut fields).await?;
         fields.finish(|| {
-            Some(Submission { source_uid: source_uid?, user, phase: phase?, priority, not_before, force })
+            let (source_uid, phase) = source_uid.zip(phase)?;
+            Some(Submission {
+                source_uid,
+                user,
+                phase,
+                priority,
+                not_before,
+                force,
+                trace: None,
+                noted: None,
+            })
         })
     }
 }
