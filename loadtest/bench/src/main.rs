@@ -10,15 +10,21 @@
 mod bare;
 mod bulk;
 mod compare;
+mod footprint;
+mod k6;
+mod mail;
+mod plot;
+mod process;
 mod rate;
 mod report;
 mod rows;
+mod seed;
 mod stage;
 mod submits;
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use clap::{Parser, ValueEnum};
 
 use crate::report::Report;
@@ -47,6 +53,12 @@ enum Part {
     Submits,
     /// Bulk submits beside bare multi-row inserts of the same rows.
     Bulk,
+    /// Real mail through the fleet beside `xargs -P` of the same commands, mbsync and a loop.
+    Mail,
+    /// Memory, time to start and size of the programs.
+    Footprint,
+    /// Scenarios of k6 against two schedulers; fails where a threshold does not hold.
+    K6,
 }
 
 /// How much is measured.
@@ -64,6 +76,7 @@ async fn main() -> Result<()> {
     let extent = if arguments.quick { Extent { rounds: 3, secs: 2 } } else { Extent { rounds: 7, secs: 6 } };
     let parts = if arguments.parts.is_empty() { Part::value_variants().to_vec() } else { arguments.parts };
     std::fs::create_dir_all(&arguments.data).with_context(|| arguments.data.display().to_string())?;
+    let mut failures = Vec::new();
     for part in parts {
         let name = part.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
         println!("== {name}");
@@ -71,10 +84,19 @@ async fn main() -> Result<()> {
         match part {
             Part::Submits => submits::measure(&arguments.data, extent, &mut report).await,
             Part::Bulk => bulk::measure(&arguments.data, extent, &mut report).await,
+            Part::Mail => {
+                mail::measure(&arguments.data, arguments.quick, &arguments.reports, &mut report).await
+            }
+            Part::Footprint => {
+                footprint::measure(&arguments.data, arguments.quick, &arguments.reports, &mut report).await
+            }
+            Part::K6 => k6::measure(&arguments.data, arguments.quick, &arguments.reports, &mut report).await,
         }
         .with_context(|| name.clone())?;
         let path = report.write(&arguments.reports)?;
         println!("{}\nwritten to {}", report.text(), path.display());
+        failures.extend(report.failures().iter().map(|what| format!("{name}: {what}")));
     }
+    ensure!(failures.is_empty(), "these must not be so:\n{}", failures.join("\n"));
     Ok(())
 }

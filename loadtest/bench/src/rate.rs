@@ -18,6 +18,11 @@ impl Samples {
         sorted.get(sorted.len().saturating_sub(1) / 2).copied().unwrap_or_default()
     }
 
+    /// The least and the most.
+    pub(crate) fn spread(&self) -> (f64, f64) {
+        (self.least(), self.most())
+    }
+
     fn least(&self) -> f64 {
         self.0.iter().copied().fold(f64::INFINITY, f64::min)
     }

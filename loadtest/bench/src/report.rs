@@ -12,12 +12,13 @@ use anyhow::{Context as _, Result};
 pub(crate) struct Report {
     name: String,
     text: String,
+    failures: Vec<String>,
 }
 
 impl Report {
     /// Begins with the machine and the versions.
     pub(crate) fn new(name: &str, quick: bool) -> Result<Self> {
-        let mut report = Self { name: name.to_owned(), text: String::new() };
+        let mut report = Self { name: name.to_owned(), text: String::new(), failures: Vec::new() };
         let pass = if quick { ", quick pass" } else { "" };
         report.line(&format!("# {name}{pass}\n"));
         report.line(&machine()?);
@@ -38,6 +39,16 @@ impl Report {
             self.line(&format!("| {} |", row.join(" | ")));
         }
         self.line("");
+    }
+
+    /// Notes what must not be as it is: the run fails by it once all reports are written.
+    pub(crate) fn fail(&mut self, what: String) {
+        self.failures.push(what);
+    }
+
+    /// What was noted so.
+    pub(crate) fn failures(&self) -> &[String] {
+        &self.failures
     }
 
     /// All of it.
@@ -79,7 +90,8 @@ fn machine() -> Result<String> {
     ))
 }
 
-fn version_of(program: &str, arguments: &[&str]) -> Result<String> {
+/// Name and version of an installed program.
+pub(crate) fn version_of(program: &str, arguments: &[&str]) -> Result<String> {
     let path =
         ["/usr/bin", "/usr/sbin"].iter().map(|dir| Path::new(dir).join(program)).find(|path| path.exists());
     let output = Command::new(path.unwrap_or_else(|| program.into())).args(arguments).output();

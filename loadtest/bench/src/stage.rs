@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use dmf_e2e::{Binaries, Customer, Fleet};
+use dmf_e2e::{Binaries, Builder, Customer, Fleet};
 use reqwest::Method;
 use serde_json::json;
 use sqlx::{Connection as _, MySqlConnection, Row as _};
@@ -36,10 +36,14 @@ pub(crate) const SOURCE: &str = "Load";
 
 impl Stage {
     pub(crate) async fn start(data: &Path, schedulers: usize) -> Result<Self> {
+        Self::on(Fleet::builder().schedulers(schedulers).workers(0), data).await
+    }
+
+    /// The same over a fleet that may have workers, of which none is started.
+    pub(crate) async fn on(fleet: Builder, data: &Path) -> Result<Self> {
         let data = tempfile::tempdir_in(data).context("a directory for the data")?;
-        let fleet = Fleet::builder()
-            .schedulers(schedulers)
-            .workers(0)
+        let fleet = fleet
+            .started_workers(0)
             .dir(data.path().join("lab"))
             .mariadb_options(&["--innodb-buffer-pool-size=1G", "--innodb-log-file-size=512M"])
             .start(&Binaries::beside_this_program()?)

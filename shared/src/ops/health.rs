@@ -23,6 +23,8 @@ use super::{DiskSpace, HealthSettings};
 pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(3);
 /// For how long an answer is given again, so that many askers don't wear out the stores.
 const FRESH: Duration = Duration::from_millis(500);
+/// The same for one that is down: who waits for a process to get ready is not to wait for that.
+const FRESH_DOWN: Duration = Duration::from_millis(50);
 
 /// Whether something works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -98,6 +100,14 @@ impl Report {
         self.status
     }
 
+    /// For how long it may be given again.
+    const fn is_fresh_for(&self) -> Duration {
+        match self.status {
+            Status::Up => FRESH,
+            Status::Down => FRESH_DOWN,
+        }
+    }
+
     /// The report of one part of a composite.
     pub fn part(&self, name: &str) -> Option<&Self> {
         let Details::Parts(parts) = &self.details else { return None };
@@ -158,7 +168,7 @@ impl Health {
         // Askers wait for each other here, so that one asks the indicators for all of them.
         let mut last = self.0.last.lock().await;
         if let Some((at, report)) = last.as_ref()
-            && at.elapsed() < FRESH
+            && at.elapsed() < report.is_fresh_for()
         {
             return report.clone();
         }
@@ -319,6 +329,24 @@ mod tests {
         tokio::time::advance(FRESH).await;
         health.check().await;
         assert_eq!(asked.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_down_is_soon_asked_again() {
+        let is_up = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let state = Arc::clone(&is_up);
+        let health = Health::builder("worker")
+            .indicator("backend", move || {
+                let report =
+                    if state.load(Ordering::Relaxed) { Report::up() } else { Report::down("starting") };
+                async move { report }
+            })
+            .build();
+        assert_eq!(health.check().await.status(), Status::Down);
+        is_up.store(true, Ordering::Relaxed);
+        assert_eq!(health.check().await.status(), Status::Down, "many askers are one here, too");
+        tokio::time::advance(FRESH_DOWN).await;
+        assert_eq!(health.check().await.status(), Status::Up);
     }
 
     #[tokio::test]
