@@ -4,6 +4,7 @@ use std::path::Path;
 use crate::dovecot::SourceDovecot;
 use crate::error::Result;
 use crate::mariadb::MariaDb;
+use crate::postgres::Postgres;
 use crate::redis::Redis;
 
 /// What all servers with a port can be made to do.
@@ -63,4 +64,4 @@ macro_rules! controls {
     )+};
 }
 
-controls!(MariaDb, Redis, SourceDovecot);
+controls!(MariaDb, Redis, Postgres, SourceDovecot);

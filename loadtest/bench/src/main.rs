@@ -10,6 +10,8 @@
 mod bare;
 mod bulk;
 mod compare;
+mod peers;
+mod plot;
 mod rate;
 mod report;
 mod rows;
@@ -21,7 +23,10 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 use clap::{Parser, ValueEnum};
 
-use crate::report::Report;
+use crate::{
+    peers::{Choice, protocol::Role},
+    report::Report,
+};
 
 /// Measures the fleet beside the bare servers under it, and writes a report for each part.
 #[derive(Debug, Parser)]
@@ -39,6 +44,18 @@ struct Arguments {
     /// Where the servers keep their data; a directory on the disk that is to be measured.
     #[arg(long, value_name = "DIRECTORY", default_value = "target/loadtest")]
     data: PathBuf,
+    /// Where `loadtest/install-peers` has put the peers.
+    #[arg(long, value_name = "DIRECTORY", default_value = "target/peers")]
+    peers: PathBuf,
+    /// Of the part `peers` only these contestants; may be given more than once.
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
+    /// The runner starts itself as a contestant of the part `peers`.
+    #[arg(long, hide = true, requires = "role")]
+    contestant: Option<String>,
+    /// What for.
+    #[arg(long, hide = true)]
+    role: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -47,6 +64,8 @@ enum Part {
     Submits,
     /// Bulk submits beside bare multi-row inserts of the same rows.
     Bulk,
+    /// This queue beside others, durable and in memory.
+    Peers,
 }
 
 /// How much is measured.
@@ -61,6 +80,10 @@ struct Extent {
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
+    if let (Some(contestant), Some(role)) = (&arguments.contestant, &arguments.role) {
+        let role = Role::parse(role).with_context(|| format!("no such role: {role}"))?;
+        return peers::own::play(contestant, role).await;
+    }
     let extent = if arguments.quick { Extent { rounds: 3, secs: 2 } } else { Extent { rounds: 7, secs: 6 } };
     let parts = if arguments.parts.is_empty() { Part::value_variants().to_vec() } else { arguments.parts };
     std::fs::create_dir_all(&arguments.data).with_context(|| arguments.data.display().to_string())?;
@@ -71,6 +94,15 @@ async fn main() -> Result<()> {
         match part {
             Part::Submits => submits::measure(&arguments.data, extent, &mut report).await,
             Part::Bulk => bulk::measure(&arguments.data, extent, &mut report).await,
+            Part::Peers => {
+                let choice = Choice {
+                    quick: arguments.quick,
+                    installed: &arguments.peers,
+                    only: &arguments.only,
+                    reports: &arguments.reports,
+                };
+                peers::measure(&arguments.data, &choice, &mut report).await
+            }
         }
         .with_context(|| name.clone())?;
         let path = report.write(&arguments.reports)?;
