@@ -13,7 +13,9 @@ const KEYED_GOAL: f64 = 1.05;
 const COST_GOAL: f64 = 1.3;
 /// Bytes of Redis for a job that waits.
 const BYTES_GOAL: f64 = 150.0;
-/// Seconds until the queue of a million jobs is there again.
+/// Jobs of the goal of a rebuild.
+const REBUILD_JOBS: u64 = 1_000_000;
+/// Seconds until their queue is there again.
 const REBUILD_GOAL: f64 = 20.0;
 
 /// Writes a row for each goal of which something was measured.
@@ -33,8 +35,27 @@ pub(crate) fn write(results: &Results, report: &mut Report) {
     report.table(&["goal", "measured", ""], &rows.into_iter().flatten().collect::<Vec<_>>());
 }
 
-fn row(goal: &str, measured: String, is_met: bool) -> Vec<String> {
-    vec![goal.to_owned(), measured, if is_met { "met" } else { "**missed**" }.to_owned()]
+fn row(goal: &str, measured: String, is_met: bool, why_missed: &str) -> Vec<String> {
+    let end = if is_met { "met".to_owned() } else { format!("**missed**: {why_missed}") };
+    vec![goal.to_owned(), measured, end]
+}
+
+/// Why a goal is missed, as far as it is known.
+mod why {
+    /// Of the rate of the whole queue.
+    pub(super) const RATE: &str = "a finish is a transaction of its own for each job, where the peers complete many \
+         jobs in one; finishes in batches were not tried yet";
+    /// Of its latency.
+    pub(super) const LATENCY: &str = "three transactions, each with its commit to the disk, stand before the start: \
+         submit, relay, claim; the peers have two; not yet tried: less in each";
+    /// Of the rate of the Redis part.
+    pub(super) const REDIS: &str = "Redis is busy with three scripts a job (push aside): propose, heartbeat, settle; \
+         a settle is a call of its own for each job; settling in batches was not tried yet";
+    /// Of loads with keys.
+    pub(super) const KEYED: &str = "places stay empty while a job's end is told and the next one is asked for; to \
+         lease a few jobs ahead was not tried yet";
+    /// Of costs that are not known to be missed.
+    pub(super) const UNKNOWN: &str = "not looked into yet";
 }
 
 /// The best of the others, by the greatest value.
@@ -50,7 +71,7 @@ fn rate_row(results: &Results) -> Option<Vec<String>> {
     let own = results.rates.get(WHOLE)?.median();
     let (name, peer) = best(results.peers_of(Mode::Durable, &results.rates), WHOLE)?;
     let measured = format!("{own:.0} a second, {name} {peer:.0}");
-    Some(row("rate ahead of every durable peer", measured, own > peer))
+    Some(row("rate ahead of every durable peer", measured, own > peer, why::RATE))
 }
 
 fn latency_row(results: &Results) -> Option<Vec<String>> {
@@ -67,7 +88,7 @@ fn latency_row(results: &Results) -> Option<Vec<String>> {
     let (own50, own99) = (own.p50.median(), own.p99.median());
     let measured =
         format!("p50 {own50:.2} ms, {} {:.2}; p99 {own99:.2} ms, {} {:.2}", p50.0, p50.1, p99.0, p99.1);
-    Some(row("latency ahead of every durable peer", measured, own50 < p50.1 && own99 < p99.1))
+    Some(row("latency ahead of every durable peer", measured, own50 < p50.1 && own99 < p99.1, why::LATENCY))
 }
 
 fn backlog_row(results: &Results) -> Option<Vec<String>> {
@@ -90,7 +111,7 @@ fn backlog_row(results: &Results) -> Option<Vec<String>> {
         measured.push(format!("{size}: {own:.0} a second, {name} {peer:.0}"));
     }
     let goal = "Redis part ahead of every peer in memory at a backlog of 100,000 and more";
-    (!measured.is_empty()).then(|| row(goal, measured.join("; "), is_met))
+    (!measured.is_empty()).then(|| row(goal, measured.join("; "), is_met, why::REDIS))
 }
 
 fn keyed_row(results: &Results, own: &str) -> Option<Vec<String>> {
@@ -100,7 +121,7 @@ fn keyed_row(results: &Results, own: &str) -> Option<Vec<String>> {
         format!("{own}: loads with keys in at most {KEYED_GOAL} of the ideal, {} of a key at once", KEYS.1);
     let measured = format!("{over:.3}, {} at once", keyed.most_at_once);
     let is_met = over <= KEYED_GOAL && keyed.most_at_once <= KEYS.1 && keyed.left == 0 && keyed.twice == 0;
-    Some(row(&goal, measured, is_met))
+    Some(row(&goal, measured, is_met, why::KEYED))
 }
 
 fn cost_row(results: &Results, own: &str) -> Option<Vec<String>> {
@@ -114,7 +135,7 @@ fn cost_row(results: &Results, own: &str) -> Option<Vec<String>> {
         most.cpu_us.median(),
         least.cpu_us.median()
     );
-    Some(row(&goal, measured, ratio <= COST_GOAL))
+    Some(row(&goal, measured, ratio <= COST_GOAL, why::UNKNOWN))
 }
 
 fn bytes_row(results: &Results) -> Option<Vec<String>> {
@@ -125,7 +146,7 @@ fn bytes_row(results: &Results) -> Option<Vec<String>> {
     let ((size, _), backlog) = of_own.max_by_key(|((size, _), _)| *size)?;
     let bytes = backlog.redis_bytes.median();
     let goal = format!("at most {BYTES_GOAL:.0} bytes of Redis a waiting job");
-    Some(row(&goal, format!("{bytes:.0} at a backlog of {size}"), bytes <= BYTES_GOAL))
+    Some(row(&goal, format!("{bytes:.0} at a backlog of {size}"), bytes <= BYTES_GOAL, why::UNKNOWN))
 }
 
 fn rebuild_row(results: &Results) -> Option<Vec<String>> {
@@ -134,8 +155,9 @@ fn rebuild_row(results: &Results) -> Option<Vec<String>> {
     let (secs, jobs) = (backlog.rebuilt_secs.median(), backlog.reached?);
     let goal = format!("1,000,000 jobs rebuilt in {REBUILD_GOAL:.0} s after Redis has lost everything");
     let measured = format!("{jobs} jobs in {secs:.1} s, until the loss is noticed included");
-    // A smaller backlog has to be there so much sooner.
-    #[allow(clippy::cast_precision_loss, reason = "exact below 2^53")]
-    let allowed = REBUILD_GOAL * (jobs as f64 / 1e6).min(1.0);
-    Some(row(&goal, measured, secs <= allowed))
+    if jobs < REBUILD_JOBS && secs <= REBUILD_GOAL {
+        // Fewer jobs in less time say nothing.
+        return Some(vec![goal, measured, "not measured at that size".to_owned()]);
+    }
+    Some(row(&goal, measured, secs <= REBUILD_GOAL, why::UNKNOWN))
 }

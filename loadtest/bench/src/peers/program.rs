@@ -17,11 +17,11 @@ use serde_json::Value;
 use super::protocol::{Order, Role, Settings, now};
 
 /// How long a program may take to get ready.
-const READY_LIMIT: Duration = Duration::from_secs(60);
+const READY_LIMIT: Duration = Duration::from_mins(1);
 /// What a fill may take beyond the time that it was given.
-const FILL_GRACE: Duration = Duration::from_secs(60);
+const FILL_GRACE: Duration = Duration::from_mins(1);
 /// How long a size may take.
-const SIZE_LIMIT: Duration = Duration::from_secs(60);
+const SIZE_LIMIT: Duration = Duration::from_mins(1);
 /// How long a rebuild may take.
 const REBUILD_LIMIT: Duration = Duration::from_mins(6);
 /// How much of a log goes into an error.
@@ -46,6 +46,8 @@ impl Program {
         let mut child = Command::new(program)
             .args(arguments)
             .arg(role.as_str())
+            // The last lines of its log are to say what is wrong.
+            .env("RUST_BACKTRACE", "0")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(errors)
@@ -65,7 +67,7 @@ impl Program {
         }
         let name = format!("{program} … {}", role.as_str());
         let (orders, log, version) = (child.stdin.take(), log.to_owned(), String::new());
-        let mut started = Self { name, orders, child, answers, log, version };
+        let mut started = Self { name, child, orders, answers, log, version };
         started.send(&format!("{}\n", serde_json::to_string(settings)?))?;
         let version = started.answer("version", READY_LIMIT)?;
         version.as_str().unwrap_or_default().clone_into(&mut started.version);

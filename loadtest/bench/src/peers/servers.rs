@@ -2,9 +2,12 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use dmf_lab::{Lab, Persistence};
+use nix::time::{clock_getcpuclockid, clock_gettime};
+use nix::unistd::Pid;
 
 use super::protocol::Database;
 
@@ -118,13 +121,11 @@ fn parent(process: u32) -> Option<u32> {
     stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// Nanoseconds of all threads of a process that live; nothing of one that is gone.
+/// Nanoseconds of a process, threads that have ended included; nothing of a process that is gone.
 fn busy_of(process: u32) -> u64 {
-    let Ok(threads) = fs::read_dir(format!("/proc/{process}/task")) else { return 0 };
-    let busy = |thread: fs::DirEntry| -> Option<u64> {
-        fs::read_to_string(thread.path().join("schedstat")).ok()?.split_whitespace().next()?.parse().ok()
-    };
-    threads.filter_map(Result::ok).filter_map(busy).sum()
+    let Ok(process) = i32::try_from(process) else { return 0 };
+    let clock = clock_getcpuclockid(Pid::from_raw(process)).and_then(clock_gettime);
+    clock.map_or(0, |time| u64::try_from(Duration::from(time).as_nanos()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

@@ -78,7 +78,8 @@ async fn handle(payload: Payload, job: Data<Arc<Job>>) -> Result<(), BoxDynError
 
 /// Works until `end`.
 pub(super) async fn work(settings: &Settings, end: impl Future<Output = ()> + Send + 'static) -> Result<()> {
-    let mut factory = RedisStorageFactory::new(Client::open(settings.redis.as_str())?).await?;
+    let mut factory =
+        RedisStorageFactory::new(Client::open(format!("{}?protocol=resp3", settings.redis))?).await?;
     let storage =
         apalis::prelude::BackendFactory::<Payload>::create_with_config(&mut factory, config(settings)?)?;
     let worker = WorkerBuilder::new("worker")
