@@ -1,6 +1,7 @@
 //! Who is measured, and how each is started.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
@@ -89,6 +90,16 @@ impl Installed {
     fn path(&self, below: &str) -> String {
         self.0.join(below).display().to_string()
     }
+}
+
+/// Versions of what runs the others.
+pub(crate) fn runtimes(installed: &Path) -> Result<String> {
+    let version = |program: &str| {
+        let output = Command::new(installed.join(program)).arg("--version").output();
+        let output = output.with_context(|| program.to_owned())?;
+        anyhow::Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    Ok(format!("Node {}; {}", version("node/bin/node")?, version("celery/venv/bin/python")?))
 }
 
 fn own(name: &str) -> Result<Vec<String>> {

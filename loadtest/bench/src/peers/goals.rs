@@ -43,17 +43,19 @@ fn row(goal: &str, measured: String, is_met: bool, why_missed: &str) -> Vec<Stri
 /// Why a goal is missed, as far as it is known.
 mod why {
     /// Of the rate of the whole queue.
-    pub(super) const RATE: &str = "a finish is a transaction of its own for each job, where the peers complete many \
-         jobs in one; finishes in batches were not tried yet";
+    pub(super) const RATE: &str = "the servers are busy with a job for far longer (see above), and a finish is a transaction of \
+         its own for each job, where the peers complete many in one; finishes in batches were not tried \
+         yet";
     /// Of its latency.
-    pub(super) const LATENCY: &str = "three transactions, each with its commit to the disk, stand before the start: \
-         submit, relay, claim; the peers have two; not yet tried: less in each";
+    pub(super) const LATENCY: &str = "three transactions, each with its commit to the disk, stand before the start: submit, relay, \
+         claim; the peers have two; to do less in each was not tried yet";
     /// Of the rate of the Redis part.
-    pub(super) const REDIS: &str = "Redis is busy with three scripts a job (push aside): propose, heartbeat, settle; \
-         a settle is a call of its own for each job; settling in batches was not tried yet";
+    pub(super) const REDIS: &str = "Redis is nearly always busy (its time a job, above, times the rate); propose and heartbeat are \
+         one call for a few jobs, but a settle is one for each job; settling in batches was not tried \
+         yet";
     /// Of loads with keys.
-    pub(super) const KEYED: &str = "places stay empty while a job's end is told and the next one is asked for; to \
-         lease a few jobs ahead was not tried yet";
+    pub(super) const KEYED: &str = "probably because a place stays empty while the end of its job is told and the next one is asked \
+         for; to lease a few jobs ahead was not tried yet";
     /// Of costs that are not known to be missed.
     pub(super) const UNKNOWN: &str = "not looked into yet";
 }

@@ -95,6 +95,8 @@ pub(crate) async fn measure(data: &Path, choice: &Choice<'_>, report: &mut Repor
     contestants.retain(|one| choice.only.is_empty() || choice.only.iter().any(|name| name == one.name));
     let servers = Servers::start(data).await?;
     let pipe = Pipe::create(servers.directory())?;
+    let runtimes = contestants::runtimes(choice.installed)?;
+    report.line(&format!("PostgreSQL {}; {runtimes}.\n", servers.postgres_version()?));
     let arena = Arena { servers, pipe };
     // Everything below waits for processes, and there is nothing else to do meanwhile.
     let results = tokio::task::block_in_place(|| run(&arena, &contestants, extent))?;

@@ -71,6 +71,13 @@ impl Servers {
         }
     }
 
+    /// The major version of PostgreSQL.
+    pub(crate) fn postgres_version(&self) -> Result<String> {
+        let file = self.memory.dir().join("postgres/data/PG_VERSION");
+        let version = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+        Ok(version.trim().to_owned())
+    }
+
     /// Empties a Redis.
     pub(crate) fn empty(&self, which: Redis) -> Result<()> {
         let mut connection = self.connect(which)?;

@@ -74,7 +74,8 @@ fn rates(contestants: &[&Contestant], results: &Results, report: &mut Report) {
     report.line(&format!(
         "The rate is that from a backlog of {RATE_BACKLOG} jobs, without the first tenth. Latency is measured at \
          {PACE} jobs a second from the moment at which the runner tells the producer to enqueue, which it does on \
-         time whatever the producer does, to the start of the job; milliseconds.\n"
+         time whatever the producer does, to the start of the job; milliseconds. A job that has not started some \
+         seconds after the last one was due counts as waiting until then.\n"
     ));
     let head = ["contestant", "jobs a second", "p50", "p99", "p99.9"];
     let row = |one: &&Contestant| {
