@@ -15,8 +15,8 @@ const LEGEND_WIDTH: u32 = 160;
 const LEGEND_LINE: i32 = 20;
 /// Height of one bar with its space, and of what lies around the bars.
 const BAR: (u32, u32) = (30, 110);
-/// Lines and bars, told apart by people who see few colours, too (Okabe and Ito).
-const COLORS: [RGBColor; 8] = [
+/// Lines and bars: first those that people who see few colours tell apart, too (Okabe and Ito).
+const COLORS: [RGBColor; 10] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
@@ -25,6 +25,8 @@ const COLORS: [RGBColor; 8] = [
     RGBColor(86, 180, 233),
     RGBColor(0, 0, 0),
     RGBColor(150, 150, 150),
+    RGBColor(140, 81, 10),
+    RGBColor(107, 142, 35),
 ];
 /// What is added on either side of the values, as a part of their range.
 const MARGIN: f64 = 0.08;
