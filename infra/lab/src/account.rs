@@ -7,7 +7,10 @@ use crate::error::{Doing as _, Error, Result};
 /// The user that owns the mail when root runs the lab: Dovecot refuses to serve mail as root.
 const MAIL_USER: &str = "mail";
 
-/// The system user that Dovecot and doveadm run as.
+/// The user that runs PostgreSQL when root runs the lab: it refuses to run as root.
+const POSTGRES_USER: &str = "postgres";
+
+/// A system user that a server runs as.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Account {
     pub(crate) user: String,
@@ -19,14 +22,21 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    /// `mail` for root, and whoever runs the lab otherwise.
+    /// The system user that Dovecot and doveadm run as: `mail` for root, and whoever runs the lab otherwise.
     pub(crate) fn of_mail() -> Result<Self> {
+        Self::instead_of_root(MAIL_USER)
+    }
+
+    /// The system user that PostgreSQL runs as: `postgres` for root, and whoever runs the lab otherwise.
+    pub(crate) fn of_postgres() -> Result<Self> {
+        Self::instead_of_root(POSTGRES_USER)
+    }
+
+    fn instead_of_root(name: &str) -> Result<Self> {
         let own = geteuid();
-        let user = if own.is_root() { User::from_name(MAIL_USER) } else { User::from_uid(own) }
+        let user = if own.is_root() { User::from_name(name) } else { User::from_uid(own) }
             .doing(|| "read the system's user list".into())?
-            .ok_or_else(|| {
-                Error::NoSuchAccount(if own.is_root() { MAIL_USER.into() } else { own.to_string() })
-            })?;
+            .ok_or_else(|| Error::NoSuchAccount(if own.is_root() { name.into() } else { own.to_string() }))?;
         let group = Group::from_gid(user.gid)
             .doing(|| "read the system's group list".into())?
             .map_or_else(|| user.gid.to_string(), |g| g.name);

@@ -4,6 +4,7 @@ use std::path::Path;
 use crate::dovecot::SourceDovecot;
 use crate::error::Result;
 use crate::mariadb::MariaDb;
+use crate::postgres::Postgres;
 use crate::redis::Redis;
 use crate::sentinel::Sentinel;
 
@@ -64,4 +65,4 @@ macro_rules! controls {
     )+};
 }
 
-controls!(MariaDb, Redis, Sentinel, SourceDovecot);
+controls!(MariaDb, Redis, Postgres, Sentinel, SourceDovecot);

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::dovecot::{SourceDovecot, Storage, TargetDovecot};
 use crate::mariadb::MariaDb;
+use crate::postgres::Postgres;
 use crate::redis::Redis;
 
 /// Where everything in a lab is. The passwords in it open nothing but the lab.
@@ -16,6 +17,8 @@ pub struct Description {
     pub mariadb: Option<String>,
     /// URL of the Redis server.
     pub redis: Option<String>,
+    /// URL of the PostgreSQL server's first database.
+    pub postgres: Option<String>,
     /// All source Dovecots.
     pub sources: Vec<Source>,
     /// The target Dovecot.
@@ -59,12 +62,14 @@ impl Description {
         dir: &Path,
         mariadb: Option<&MariaDb>,
         redis: Option<&Redis>,
+        postgres: Option<&Postgres>,
         sources: &[SourceDovecot],
         target: Option<&TargetDovecot>,
     ) -> Self {
         let groups = [
             mariadb.and_then(MariaDb::process_group),
             redis.and_then(Redis::process_group),
+            postgres.and_then(Postgres::process_group),
             target.and_then(TargetDovecot::process_group),
         ];
         let source_groups = sources.iter().filter_map(SourceDovecot::process_group);
@@ -72,6 +77,7 @@ impl Description {
             dir: dir.to_path_buf(),
             mariadb: mariadb.map(|m| m.url("")),
             redis: redis.map(Redis::url),
+            postgres: postgres.map(|p| p.url("postgres")),
             sources: sources.iter().map(Source::new).collect(),
             target: target.map(Target::new),
             process_groups: groups.into_iter().flatten().chain(source_groups).collect(),

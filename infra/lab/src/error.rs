@@ -19,8 +19,8 @@ pub enum Error {
         /// First line of `dovecot --version`.
         found: String,
     },
-    /// Root owns the lab, and the user that Dovecot should run as does not exist.
-    #[error("the system has no user `{0}` for Dovecot to run as")]
+    /// Root owns the lab, and the user that a server should run as does not exist.
+    #[error("the system has no user `{0}` for a server to run as")]
     NoSuchAccount(String),
     /// The directory that was asked for holds something already.
     #[error("directory {} is not empty", .0.display())]

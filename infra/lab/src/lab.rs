@@ -8,6 +8,7 @@ use crate::dovecot::{Namespace, SourceDovecot, SourceOptions, Storage, TargetDov
 use crate::error::{Doing as _, Result};
 use crate::home::Home;
 use crate::mariadb::MariaDb;
+use crate::postgres::Postgres;
 use crate::redis::{Persistence, Redis};
 
 /// Which servers a lab has. Made by [`Lab::builder`].
@@ -18,6 +19,8 @@ pub struct Builder {
     mariadb: bool,
     mariadb_options: Vec<String>,
     redis: Option<Persistence>,
+    postgres: bool,
+    postgres_options: Vec<String>,
     sources: Vec<String>,
     source_options: SourceOptions,
     target: Option<Storage>,
@@ -29,6 +32,7 @@ pub struct Builder {
 pub struct Lab {
     mariadb: Option<MariaDb>,
     redis: Option<Redis>,
+    postgres: Option<Postgres>,
     sources: Vec<SourceDovecot>,
     target: Option<TargetDovecot>,
     /// Last, so that the directory goes after those who write into it.
@@ -65,6 +69,18 @@ impl Builder {
         self
     }
 
+    /// With a PostgreSQL server.
+    pub fn postgres(mut self) -> Self {
+        self.postgres = true;
+        self
+    }
+
+    /// Further settings of the PostgreSQL server, such as `shared_buffers=1GB`; they win over the lab's own.
+    pub fn postgres_options(mut self, options: &[&str]) -> Self {
+        self.postgres_options.extend(options.iter().map(|option| (*option).to_owned()));
+        self
+    }
+
     /// With a source Dovecot of this name; may be called several times.
     pub fn source(mut self, name: &str) -> Self {
         self.sources.push(name.into());
@@ -96,7 +112,7 @@ impl Builder {
     /// A program that is missing is named with its Debian package. When one server fails, the others are gone.
     pub async fn start(self) -> Result<Lab> {
         let home = Arc::new(Home::create(self.dir.as_deref())?);
-        let (mariadb, redis, sources, target) = tokio::try_join!(
+        let (mariadb, redis, postgres, sources, target) = tokio::try_join!(
             async {
                 if !self.mariadb {
                     return Ok(None);
@@ -109,6 +125,12 @@ impl Builder {
                     None => Ok(None),
                 }
             },
+            async {
+                if !self.postgres {
+                    return Ok(None);
+                }
+                Postgres::launch(Arc::clone(&home), self.postgres_options).await.map(Some)
+            },
             start_sources(&home, &self.sources, &self.source_options),
             async {
                 match self.target {
@@ -117,7 +139,7 @@ impl Builder {
                 }
             },
         )?;
-        Ok(Lab { mariadb, redis, sources, target, home })
+        Ok(Lab { mariadb, redis, postgres, sources, target, home })
     }
 }
 
@@ -129,6 +151,8 @@ impl Lab {
             mariadb: false,
             mariadb_options: Vec::new(),
             redis: None,
+            postgres: false,
+            postgres_options: Vec::new(),
             sources: Vec::new(),
             source_options: SourceOptions::default(),
             target: None,
@@ -158,6 +182,16 @@ impl Lab {
     pub fn redis(&self) -> &Redis {
         let Some(redis) = &self.redis else { panic!("this lab was built without Redis") };
         redis
+    }
+
+    /// The PostgreSQL server.
+    ///
+    /// # Panics
+    /// When the lab was built without one.
+    #[track_caller]
+    pub fn postgres(&self) -> &Postgres {
+        let Some(postgres) = &self.postgres else { panic!("this lab was built without PostgreSQL") };
+        postgres
     }
 
     /// The source Dovecot of this name.
@@ -192,6 +226,7 @@ impl Lab {
             self.dir(),
             self.mariadb.as_ref(),
             self.redis.as_ref(),
+            self.postgres.as_ref(),
             &self.sources,
             self.target.as_ref(),
         )

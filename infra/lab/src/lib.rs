@@ -1,4 +1,4 @@
-//! Private servers for tests and for the demo: MariaDB, Redis, source Dovecots with mail in them, a target Dovecot,
+//! Private servers for tests and for the demo: MariaDB, Redis, PostgreSQL, source Dovecots with mail in them, a target Dovecot,
 //! and a proxy that counts connections and breaks them.
 //!
 //! ```no_run
@@ -35,6 +35,7 @@ mod mail;
 mod mariadb;
 mod poll;
 mod ports;
+mod postgres;
 mod probe;
 /// The programs that a lab runs.
 pub mod programs;
@@ -52,6 +53,7 @@ pub use mail::{Folders, MailboxTruth, Seed, Seeded};
 pub use mariadb::MariaDb;
 pub use poll::poll_until;
 pub use ports::Port;
+pub use postgres::Postgres;
 pub use proxy::{Event, EventKind, Proxy};
 pub use redis::{DiskCopy, Persistence, Redis};
 pub use sentinel::Sentinel;

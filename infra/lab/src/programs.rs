@@ -22,6 +22,10 @@ pub const MARIADBD: Program = Program { name: "mariadbd", package: "mariadb-serv
 pub const MARIADB_INSTALL_DB: Program = Program { name: "mariadb-install-db", package: "mariadb-server" };
 /// The Redis server.
 pub const REDIS_SERVER: Program = Program { name: "redis-server", package: "redis-server" };
+/// The PostgreSQL server, which only load tests need.
+pub const POSTGRES: Program = Program { name: "postgres", package: "postgresql" };
+/// Makes an empty PostgreSQL data directory.
+pub const INITDB: Program = Program { name: "initdb", package: "postgresql" };
 /// Dovecot's master process.
 pub const DOVECOT: Program = Program { name: "dovecot", package: "dovecot-core" };
 /// Dovecot's command-line tool.

@@ -13,6 +13,7 @@ mod compare;
 mod footprint;
 mod k6;
 mod mail;
+mod peers;
 mod plot;
 mod process;
 mod rate;
@@ -27,7 +28,10 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, ensure};
 use clap::{Parser, ValueEnum};
 
-use crate::report::Report;
+use crate::{
+    peers::{Choice, protocol::Role},
+    report::Report,
+};
 
 /// Measures the fleet beside the bare servers under it, and writes a report for each part.
 #[derive(Debug, Parser)]
@@ -45,6 +49,18 @@ struct Arguments {
     /// Where the servers keep their data; a directory on the disk that is to be measured.
     #[arg(long, value_name = "DIRECTORY", default_value = "target/loadtest")]
     data: PathBuf,
+    /// Where `loadtest/install-peers` has put the peers.
+    #[arg(long, value_name = "DIRECTORY", default_value = "target/peers")]
+    peers: PathBuf,
+    /// Of the part `peers` only these contestants; may be given more than once.
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
+    /// The runner starts itself as a contestant of the part `peers`.
+    #[arg(long, hide = true, requires = "role")]
+    contestant: Option<String>,
+    /// What for.
+    #[arg(long, hide = true)]
+    role: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -59,6 +75,8 @@ enum Part {
     Footprint,
     /// Scenarios of k6 against two schedulers; fails where a threshold does not hold.
     K6,
+    /// This queue beside others, durable and in memory.
+    Peers,
 }
 
 /// How much is measured.
@@ -73,6 +91,10 @@ struct Extent {
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
+    if let (Some(contestant), Some(role)) = (&arguments.contestant, &arguments.role) {
+        let role = Role::parse(role).with_context(|| format!("no such role: {role}"))?;
+        return peers::own::play(contestant, role).await;
+    }
     let extent = if arguments.quick { Extent { rounds: 3, secs: 2 } } else { Extent { rounds: 7, secs: 6 } };
     let parts = if arguments.parts.is_empty() { Part::value_variants().to_vec() } else { arguments.parts };
     std::fs::create_dir_all(&arguments.data).with_context(|| arguments.data.display().to_string())?;
@@ -91,6 +113,15 @@ async fn main() -> Result<()> {
                 footprint::measure(&arguments.data, arguments.quick, &arguments.reports, &mut report).await
             }
             Part::K6 => k6::measure(&arguments.data, arguments.quick, &arguments.reports, &mut report).await,
+            Part::Peers => {
+                let choice = Choice {
+                    quick: arguments.quick,
+                    installed: &arguments.peers,
+                    only: &arguments.only,
+                    reports: &arguments.reports,
+                };
+                peers::measure(&arguments.data, &choice, &mut report).await
+            }
         }
         .with_context(|| name.clone())?;
         let path = report.write(&arguments.reports)?;

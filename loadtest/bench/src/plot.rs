@@ -10,10 +10,13 @@ use plotters::prelude::*;
 
 /// Size of a plot of lines, in pixels.
 const SIZE: (u32, u32) = (760, 420);
+/// Of these the right ones are for the names of the lines, each in a line of so many.
+const LEGEND_WIDTH: u32 = 160;
+const LEGEND_LINE: i32 = 20;
 /// Height of one bar with its space, and of what lies around the bars.
 const BAR: (u32, u32) = (30, 110);
-/// Lines and bars, told apart by people who see few colours, too (Okabe and Ito).
-const COLORS: [RGBColor; 8] = [
+/// Lines and bars: first those that people who see few colours tell apart, too (Okabe and Ito).
+const COLORS: [RGBColor; 10] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
@@ -22,6 +25,8 @@ const COLORS: [RGBColor; 8] = [
     RGBColor(86, 180, 233),
     RGBColor(0, 0, 0),
     RGBColor(150, 150, 150),
+    RGBColor(140, 81, 10),
+    RGBColor(107, 142, 35),
 ];
 /// What is added on either side of the values, as a part of their range.
 const MARGIN: f64 = 0.08;
@@ -104,6 +109,7 @@ pub(crate) fn bars(path: &Path, labels: Labels<'_>, bars: &[Bar]) -> Result<()> 
         chart
             .configure_mesh()
             .disable_y_mesh()
+            .light_line_style(TRANSPARENT)
             .y_labels(2 * bars.len() + 1)
             .y_label_formatter(&name)
             .x_label_formatter(&|value| short(*value))
@@ -139,7 +145,8 @@ where
     X::CoordDescType: ValueFormatter<f64> + Ranged<ValueType = f64>,
     Y::CoordDescType: ValueFormatter<f64> + Ranged<ValueType = f64>,
 {
-    let mut chart = ChartBuilder::on(root)
+    let (plot, legend) = root.split_horizontally(SIZE.0 - LEGEND_WIDTH);
+    let mut chart = ChartBuilder::on(&plot)
         .caption(labels.title, ("sans-serif", 18))
         .margin(10)
         .x_label_area_size(45)
@@ -159,17 +166,15 @@ where
         let color = color(place);
         chart
             .draw_series(LineSeries::new(one.points.iter().copied(), color.stroke_width(2)).point_size(3))
-            .context("a line")?
-            .label(&one.name)
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], color.stroke_width(2)));
+            .context("a line")?;
     }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
-        .background_style(WHITE.mix(0.8))
-        .border_style(BLACK.mix(0.3))
-        .draw()
-        .context("the legend")
+    for (place, one) in series.iter().enumerate() {
+        let y = LEGEND_LINE * i32::try_from(place + 2)?;
+        let line = vec![(8, y), (28, y)];
+        legend.draw(&PathElement::new(line, color(place).stroke_width(2))).context("the legend")?;
+        legend.draw(&Text::new(one.name.as_str(), (34, y - 6), ("sans-serif", 13))).context("the legend")?;
+    }
+    Ok(())
 }
 
 fn color(place: usize) -> RGBColor {
@@ -254,7 +259,7 @@ mod tests {
             assert!(svg.contains(text), "{text}");
         }
         assert!(!svg.contains("NaN"));
-        assert_eq!(svg.matches("<circle").count(), 2);
+        assert_eq!(svg.matches("<circle").count(), 2, "{svg}");
     }
 
     #[test]
@@ -262,9 +267,13 @@ mod tests {
         let bar = |name: &str, value| Bar { name: name.into(), value, spread: (value / 2.0, value * 2.0) };
         let svg =
             drawn(|path| bars(path, LABELS, &[bar("first", 1500.0), bar("second", 20.0), bar("third", 0.0)]));
-        let at = |name: &str| svg.find(name).unwrap();
-        assert!(at("first") != at("second"));
-        assert!(svg.contains("third"));
+        let height = |name: &str| -> f64 {
+            let (before, _) = svg.split_once(&format!("\n{name}\n")).unwrap();
+            let (_, text) = before.rsplit_once(" y=\"").unwrap();
+            text.split('"').next().unwrap().parse().unwrap()
+        };
+        let heights = ["first", "second", "third"].map(height);
+        assert!(heights.is_sorted() && heights[0] + 20.0 < heights[1], "{heights:?}");
     }
 
     #[test]

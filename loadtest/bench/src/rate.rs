@@ -23,16 +23,24 @@ impl Samples {
         (self.least(), self.most())
     }
 
-    fn least(&self) -> f64 {
+    /// Whether nothing was added yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn least(&self) -> f64 {
         self.0.iter().copied().fold(f64::INFINITY, f64::min)
     }
 
-    fn most(&self) -> f64 {
+    pub(crate) fn most(&self) -> f64 {
         self.0.iter().copied().fold(0.0, f64::max)
     }
 
-    /// Median and spread, with so many digits behind the point.
+    /// Median and spread, with so many digits behind the point; one value has no spread.
     pub(crate) fn show(&self, digits: usize) -> String {
+        if let [only] = self.0[..] {
+            return format!("{only:.digits$}");
+        }
         format!("{:.digits$} ({:.digits$}–{:.digits$})", self.median(), self.least(), self.most())
     }
 }
