@@ -1,9 +1,9 @@
 //! `dmf-scheduler gen-certs`: a self-signed certificate in the files that the original's script makes.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, Permissions},
     io::{self, Read as _, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -25,6 +25,8 @@ const KEYSTORE: &str = "keystore.p12";
 const FOR_CLIENTS: [&str; 2] = ["scheduler.p12", "scheduler.pem"];
 /// The password, where none was given.
 const PASSWORD: &str = "keystore.password";
+/// The bit of a directory that hands its group down to what is made in it.
+const SETGID: u32 = 0o2000;
 /// Java and browsers refuse less than they used to; this is long enough not to be in the way.
 const MAX_DAYS: u32 = 36_500;
 
@@ -100,15 +102,24 @@ impl GenCerts {
 
         fs::create_dir_all(&self.directory)
             .map_err(|source| Error::File { path: self.directory.clone(), source })?;
+        let secret = self.mode_of_secrets()?;
         let mut made = vec![
-            self.write(KEYSTORE, &with_key, 0o600)?,
+            self.write(KEYSTORE, &with_key, secret)?,
             self.write(FOR_CLIENTS[0], &without, 0o644)?,
             self.write(FOR_CLIENTS[1], certificate.pem().as_bytes(), 0o644)?,
         ];
         if let Some(name) = with_password {
-            made.push(self.write(name, password.expose_secret().as_bytes(), 0o600)?);
+            made.push(self.write(name, password.expose_secret().as_bytes(), secret)?);
         }
         Ok(made)
+    }
+
+    /// For the owner alone; where the directory hands its group down, as that of the package does, also for this
+    /// group: whoever makes the files need not be whom the scheduler runs as.
+    fn mode_of_secrets(&self) -> Result<u32, Error> {
+        let directory = fs::metadata(&self.directory)
+            .map_err(|source| Error::File { path: self.directory.clone(), source })?;
+        Ok(if directory.mode() & SETGID == 0 { 0o600 } else { 0o640 })
     }
 
     fn password(&self) -> Result<SecretString, Error> {
@@ -162,7 +173,12 @@ impl GenCerts {
             .create_new(true)
             .mode(mode)
             .open(&fresh)
-            .and_then(|mut file| file.write_all(content).and_then(|()| file.sync_all()))
+            .and_then(|mut file| {
+                // Whatever the umask of the administrator is.
+                file.set_permissions(Permissions::from_mode(mode))?;
+                file.write_all(content)?;
+                file.sync_all()
+            })
             .and_then(|()| fs::rename(&fresh, &path))
             .map_err(|source| Error::File { path: path.clone(), source })?;
         Ok(path)

@@ -32,7 +32,7 @@ pub fn management(
         info: json!({ "build": {
             "name": env!("CARGO_PKG_NAME"),
             "version": env!("CARGO_PKG_VERSION"),
-            "revision": option_env!("DMF_REVISION"),
+            "revision": option_env!("DMF_REVISION").filter(|revision| !revision.is_empty()),
         }}),
         telemetry,
     }

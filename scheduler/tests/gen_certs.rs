@@ -111,3 +111,15 @@ fn nothing_is_overwritten_without_being_told_so() {
     let short = gen_certs(dir.path(), &[&with_file[..], &["--force"]].concat());
     assert!(String::from_utf8_lossy(&short.stderr).contains("at least 6 characters"));
 }
+
+/// Root makes the files, and the scheduler runs as somebody else.
+#[test]
+fn a_directory_that_hands_its_group_down_shares_the_secrets_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o2750)).unwrap();
+    assert!(gen_certs(dir.path(), &[]).status.success());
+    for name in ["keystore.p12", "keystore.password"] {
+        let mode = fs::metadata(dir.path().join(name)).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o640, "{name}: {mode:o}");
+    }
+}

@@ -95,7 +95,7 @@ pub fn router(
             "build": {
                 "name": env!("CARGO_PKG_NAME"),
                 "version": env!("CARGO_PKG_VERSION"),
-                "revision": option_env!("DMF_REVISION"),
+                "revision": option_env!("DMF_REVISION").filter(|revision| !revision.is_empty()),
             },
             "doveadm": { "version": watched.doveadm.0, "dialect": watched.doveadm.1 },
         }),

@@ -40,6 +40,11 @@ impl Binaries {
         Self::in_directory(&directory)
     }
 
+    /// Where both lie.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// The scheduler.
     pub fn scheduler(&self) -> PathBuf {
         self.directory.join(SCHEDULER)
@@ -72,26 +77,33 @@ fn own_directory() -> Result<PathBuf> {
     Ok(directory.to_path_buf())
 }
 
-/// Runs cargo, but once for all test processes of one nextest run: each look of cargo costs a third of a second,
-/// and each waits for the one before.
+/// Runs cargo, but once for all test processes of one run: each look of cargo costs a third of a second.
 fn build_once(directory: &Path) -> Result<()> {
-    let path = directory.join("dmf-e2e-build.lock");
+    once_per_run(&directory.join("dmf-e2e-build.lock"), || build(directory))
+}
+
+/// Does something once for all test processes of one nextest run; each waits for the one that does it. `lock` is a
+/// file for that alone.
+///
+/// # Errors
+/// Those of `work`, which the next process does again, or of the file.
+pub fn once_per_run(lock: &Path, work: impl FnOnce() -> Result<()>) -> Result<()> {
     let mut file = File::options()
         .create(true)
         .truncate(false)
         .read(true)
         .write(true)
-        .open(&path)
-        .with_context(|| path.display().to_string())?;
-    file.lock().with_context(|| path.display().to_string())?;
+        .open(lock)
+        .with_context(|| lock.display().to_string())?;
+    file.lock().with_context(|| lock.display().to_string())?;
     // Without nextest, all tests of a program are in one process.
     let run = env::var("NEXTEST_RUN_ID").unwrap_or_else(|_| std::process::id().to_string());
-    let mut built = String::new();
-    file.read_to_string(&mut built).with_context(|| path.display().to_string())?;
-    if built == run {
+    let mut done = String::new();
+    file.read_to_string(&mut done).with_context(|| lock.display().to_string())?;
+    if done == run {
         return Ok(());
     }
-    build(directory)?;
+    work()?;
     file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(run.as_bytes()))?;
     Ok(())
 }

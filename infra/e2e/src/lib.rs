@@ -46,7 +46,7 @@ mod secure;
 mod settings;
 
 pub use api::{Answer, Api};
-pub use binaries::Binaries;
+pub use binaries::{Binaries, once_per_run};
 pub use builder::Builder;
 pub use customer::Customer;
 pub use daemon::Daemon;
