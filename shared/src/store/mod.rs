@@ -144,7 +144,8 @@ impl Store {
 
     /// Begins a transaction. May be cut off at any time, see `after_release`.
     async fn begin(&self) -> Result<MySqlTransaction<'static>> {
-        let begun = tokio::time::timeout(ANSWER_LIMIT, self.pool.begin()).await;
+        // A pool's future is large, and every caller would hold it.
+        let begun = tokio::time::timeout(ANSWER_LIMIT, Box::pin(self.pool.begin())).await;
         Ok(begun.map_err(|_| sqlx::Error::PoolTimedOut)??)
     }
 

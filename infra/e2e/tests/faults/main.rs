@@ -13,6 +13,7 @@ mod doveadm;
 mod field;
 mod orders;
 mod redis;
+mod rolling;
 mod schedulers;
 mod stores;
 mod workers;

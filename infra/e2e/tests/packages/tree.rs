@@ -88,7 +88,7 @@ impl Tree {
         tree.write("usr/sbin/policy-rc.d", POLICY)?;
         fs::set_permissions(tree.path("usr/sbin/policy-rc.d"), Permissions::from_mode(0o755))?;
         tree.write("var/lib/dpkg/status", &(record(OWNER_OF_LINKS)? + &dependencies(package)?))?;
-        let owned: String = LINKS.iter().map(|name| format!("/{name}\n")).collect();
+        let owned: String = LINKS.iter().flat_map(|name| ["/", name, "\n"]).collect();
         tree.write(&format!("var/lib/dpkg/info/{OWNER_OF_LINKS}.list"), &format!("/.\n{owned}"))?;
         // An ordinary user can make no device; some random bytes are enough.
         let mut random = [0; 64];

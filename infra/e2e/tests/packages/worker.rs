@@ -70,7 +70,8 @@ fn start<'l>(tree: &Tree, package: &Package, lab: &'l Lab) -> Result<Service<'l>
 
 /// The service takes its place in the fleet and moves a user.
 async fn move_a_user(fleet: &Fleet, user: &str) -> Result<()> {
-    let name = nix::unistd::gethostname()?.into_string().map_err(|name| anyhow::anyhow!("{name:?}"))?;
+    let name =
+        nix::unistd::gethostname()?.into_string().map_err(|name| anyhow::anyhow!("{}", name.display()))?;
     let path = format!("/targets/default/backends/{name}");
     poll_until("the worker did not register", DEADLINE, async || {
         match fleet.api().admin(Method::GET, &path, None).await {

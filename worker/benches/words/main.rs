@@ -1,6 +1,5 @@
 //! How fast the worker reads and writes the words of doveadm.
 
-#[path = "workload.rs"]
 mod workload;
 
 use divan::{Bencher, counter::BytesCount};
