@@ -7,7 +7,7 @@ const MODULES: [(&str, &[&str]); 6] = [
     ("crypto", &["domain", "config"]),
     ("store", &["domain", "config", "crypto"]),
     ("queue", &["domain", "config", "crypto"]),
-    ("ops", &["config"]),
+    ("ops", &["domain", "config"]),
 ];
 
 /// Crates that only some places may name: the crate, and the beginnings of those places' file names.
