@@ -127,7 +127,8 @@ impl Store {
                     // What was cut off may be on its way still; a connection that does not get over it soon is
                     // closed, or it would take up its place in the pool for ever. So is one that was cut off
                     // within BEGIN: it would lend an open transaction to whoever gets it next.
-                    let question = sqlx::raw_sql("SELECT CAST(@@in_transaction AS SIGNED)").fetch_one(connection);
+                    let question =
+                        sqlx::raw_sql("SELECT CAST(@@in_transaction AS SIGNED)").fetch_one(connection);
                     let answer = tokio::time::timeout(RELEASE_LIMIT, question).await;
                     let is_open: i64 = answer.map_err(|_| sqlx::Error::PoolTimedOut)??.try_get(0)?;
                     Ok(is_open == 0)

@@ -6,7 +6,7 @@ use anyhow::Result;
 use nix::sys::signal::Signal;
 
 use super::fault::{Fault, Store};
-use super::field::Field;
+use super::field::{Excuse, Field};
 use crate::daemon::Daemon;
 use crate::faults::{Process as Child, Violation};
 
@@ -31,13 +31,13 @@ impl Field {
             Fault::Terminate(process) => {
                 let daemon = self.daemon(process);
                 self.restart_if_ended(daemon).await?;
-                self.excuse(daemon, LONG);
+                self.excuse(daemon, Excuse::Terminated, LONG);
                 self.terminate(daemon);
             }
             Fault::Freeze(process) => self.daemon(process).pause(),
             Fault::FreezeMachine(worker) => self.freeze_machine(worker).await?,
             Fault::Twin(worker) => {
-                self.excuse(&self.fleet.workers()[worker], LONG);
+                self.excuse(&self.fleet.workers()[worker], Excuse::Twin, LONG);
                 self.twins[worker].start()?;
             }
             Fault::Cut(process, store) => self.line(process, store).cut().await?,
@@ -158,7 +158,7 @@ impl Field {
             self.note(Violation::general(text));
             daemon.kill().await?;
         }
-        self.excuse_no_more(daemon);
+        self.excuse_no_more(daemon, Excuse::Terminated);
         daemon.start()
     }
 
@@ -167,8 +167,7 @@ impl Field {
         let (twin, own) = (&self.twins[worker], &self.fleet.workers()[worker]);
         if twin.pid().is_some() {
             twin.kill().await?;
-            self.excuse_no_more(own);
-            self.excuse(own, TWIN_LASTS);
+            self.excuse(own, Excuse::Twin, TWIN_LASTS);
         }
         Ok(())
     }

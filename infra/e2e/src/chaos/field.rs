@@ -31,6 +31,15 @@ const LIMITS: [usize; 3] = [1, 2, 3];
 /// The highest limit that an order sets.
 pub(super) const HIGHEST_LIMIT: usize = 3;
 
+/// Why a daemon may end by itself. One fault's end is not another's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Excuse {
+    /// It was asked to.
+    Terminated,
+    /// Another process has its name, or had it a moment ago.
+    Twin,
+}
+
 /// Everything that a campaign breaks and looks at.
 #[derive(Debug)]
 pub(super) struct Field {
@@ -45,7 +54,7 @@ pub(super) struct Field {
     /// One for each worker.
     pub(super) twins: Vec<Daemon>,
     /// Until when a daemon may end by itself.
-    excused: Mutex<BTreeMap<String, Instant>>,
+    excused: Mutex<BTreeMap<(String, Excuse), Instant>>,
     /// Process ids of daemons that got a SIGTERM.
     terminated: Mutex<BTreeMap<String, i32>>,
     promises: Mutex<Promises>,
@@ -144,10 +153,8 @@ impl Field {
     }
 
     /// From now on, for so long, a daemon may end by itself.
-    pub(super) fn excuse(&self, daemon: &Daemon, time: Duration) {
-        let (mut excused, until) = (lock(&self.excused), Instant::now() + time);
-        let known = excused.entry(daemon.name().to_owned()).or_insert(until);
-        *known = until.max(*known);
+    pub(super) fn excuse(&self, daemon: &Daemon, why: Excuse, time: Duration) {
+        lock(&self.excused).insert((daemon.name().to_owned(), why), Instant::now() + time);
     }
 
     /// Asks a daemon to end.
@@ -163,13 +170,14 @@ impl Field {
         daemon.pid().is_some() && daemon.pid() == lock(&self.terminated).get(daemon.name()).copied()
     }
 
-    /// It may not any more.
-    pub(super) fn excuse_no_more(&self, daemon: &Daemon) {
-        lock(&self.excused).remove(daemon.name());
+    /// It may not any more, not for this.
+    pub(super) fn excuse_no_more(&self, daemon: &Daemon, why: Excuse) {
+        lock(&self.excused).remove(&(daemon.name().to_owned(), why));
     }
 
     fn is_excused(&self, daemon: &Daemon) -> bool {
-        lock(&self.excused).get(daemon.name()).is_some_and(|until| *until > Instant::now())
+        let (excused, now) = (lock(&self.excused), Instant::now());
+        excused.iter().any(|((name, _), until)| name == daemon.name() && *until > now)
     }
 
     /// No process may end by itself, whatever breaks around it. One that did is started again.
