@@ -13,7 +13,7 @@ use dmf_shared::{
     domain::ids::{BackendId, Epoch, JobId, JournalId, SourceId},
     queue::{Control, Error, Options, Queue},
 };
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use support::PATIENCE;
 use tokio_util::sync::CancellationToken;
 
@@ -66,7 +66,7 @@ async fn the_queue_goes_where_sentinels_say_and_takes_its_listeners_along() {
         question.arg("REPLICAS").arg(Sentinel::MASTER);
         let known: Vec<redis::Value> = question.query_async(&mut line).await.map_err(|e| e.to_string())?;
         let text = format!("{known:?}");
-        if known.len() == 1 && text.contains("master-link-status") && text.contains("'ok'") {
+        if known.len() == 1 && text.contains("master-link-status") && text.contains("\"ok\"") {
             Ok(())
         } else {
             Err(text)
@@ -116,6 +116,8 @@ async fn tls_takes_certificates_of_ones_own_and_refuses_others() {
     };
     let mut authority = CertificateParams::new(Vec::new()).unwrap();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    // With the name of what it signs, that would look as if it had signed itself.
+    authority.distinguished_name.push(DnType::CommonName, "authority");
     let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
     let ca = file("ca.pem", authority.pem());
     let issue = |name: &str| {

@@ -26,12 +26,15 @@ pub struct TraceSettings {
 impl TraceSettings {
     /// Reads `tracing.otlp.*`; `None` when nothing is exported.
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let (key, expected) = ("tracing.otlp.endpoint", "an http or https URL without credentials");
+        let key = "tracing.otlp.endpoint";
         let is_given = reader.is_set(key);
-        let endpoint = reader.parsed(key, expected, endpoint);
-        reader.otherwise(key, DEFAULT);
+        let endpoint = endpoint(&reader.string_or(key, DEFAULT));
+        if endpoint.is_none() {
+            // Not shown: it may hold credentials.
+            reader.reject(key, "must be an http or https URL without credentials");
+        }
         let settings = Self {
-            endpoint: endpoint.unwrap_or_else(|| DEFAULT.to_owned()),
+            endpoint: endpoint.unwrap_or_default(),
             sampling: reader
                 .parsed("tracing.otlp.sampling", "a number from 0 to 1", |text| {
                     text.trim().parse().ok().filter(|share| (0.0..=1.0).contains(share))
