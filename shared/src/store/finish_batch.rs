@@ -9,10 +9,7 @@ use std::{
 use sqlx::MySqlConnection;
 
 use super::{
-    Finish, Result, Source, Store,
-    error::expect_rows,
-    finish::write_result,
-    spelled::Statement,
+    Finish, Result, Source, Store, error::expect_rows, finish::write_result, spelled::Statement,
     tables::Tables,
 };
 use crate::domain::{

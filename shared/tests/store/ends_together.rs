@@ -75,8 +75,10 @@ async fn what_nothing_stands_against_is_recorded_and_the_rest_is_left() {
     let alone = scene.store.finish(&scene.source, locked, Epoch(1), &success()).await.unwrap();
     assert_eq!(alone, Finished::Recorded);
     let row = async |connection: &mut MySqlConnection, job: JobId| {
-        let columns = "epoch, details, attempt, sync_message_count, cleanup, carried, verification, stopped IS NULL";
-        let select = format!("SELECT CONCAT_WS('|', {columns}) FROM journalCustomerX WHERE id = {}", job.journal.0);
+        let columns =
+            "epoch, details, attempt, sync_message_count, cleanup, carried, verification, stopped IS NULL";
+        let select =
+            format!("SELECT CONCAT_WS('|', {columns}) FROM journalCustomerX WHERE id = {}", job.journal.0);
         let row = sqlx::raw_sql(AssertSqlSafe(select)).fetch_one(connection).await.unwrap();
         row.get::<String, _>(0)
     };

@@ -24,9 +24,7 @@ impl Claimant {
         match self.results.join(ended, |ended| self.finish_together(ended)).await {
             Some(Some(answer)) => answer,
             // It was not recorded, or it may have been.
-            Some(None) | None => {
-                self.store.finish(&claimed.source, claimed.job, claimed.epoch, finish).await
-            }
+            Some(None) | None => self.store.finish(&claimed.source, claimed.job, claimed.epoch, finish).await,
         }
     }
 

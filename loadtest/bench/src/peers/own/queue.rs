@@ -164,7 +164,12 @@ async fn handle(lease: Running, hands: Data<Arc<Hands>>) -> Result<(), BoxDynErr
 pub(super) async fn work(settings: &Settings, end: impl Future<Output = ()> + Send + 'static) -> Result<()> {
     let queue = connect(settings)?;
     let wake = Arc::new(Notify::new());
-    let lessor = Everything { queue: queue.clone(), places: settings.concurrency, taken: AtomicU32::new(0), releases: Batcher::default() };
+    let lessor = Everything {
+        queue: queue.clone(),
+        places: settings.concurrency,
+        taken: AtomicU32::new(0),
+        releases: Batcher::default(),
+    };
     let lessor = Arc::new(lessor);
     let hands = Hands { lessor: Arc::clone(&lessor), job: Job::new(settings)?, wake: Arc::clone(&wake) };
     let options = BackendOptions { target: TARGET, visibility: VISIBILITY, poll: POLL };
