@@ -55,17 +55,22 @@ local function write_held(member, r)
     int(r.epoch) .. ':' .. r.h .. ':' .. r.t .. ':' .. r.p .. ':' .. int(r.seq) .. ':' .. int(r.beat))
 end
 
+-- How many slots of the host are free, and how many of them only priority jobs take.
+local function room_of(h)
+  local limit, reserved = string.match(call('HGET', P .. 'hosts', h) or '0:0', '^(%d+):(%d+)$')
+  return tonumber(limit) - call('ZCARD', P .. 'slots:' .. h), tonumber(reserved)
+end
+
 -- Puts the host into the rings where it has ready jobs and room, and takes it out of the others.
 -- O(queues of the host): at most two a target.
 local function refresh(h)
   local queues = call('SMEMBERS', P .. 'hq:' .. h)
   if #queues == 0 then return end
-  local limit, reserved = string.match(call('HGET', P .. 'hosts', h) or '0:0', '^(%d+):(%d+)$')
-  local room = tonumber(limit) - call('ZCARD', P .. 'slots:' .. h)
+  local room, reserved = room_of(h)
   for _, tp in ipairs(queues) do
     local ring = P .. 'ring:' .. tp
     local t, p = string.match(tp, '^(%d+):(%d)$')
-    if room > (p == '1' and 0 or tonumber(reserved)) then
+    if room > (p == '1' and 0 or reserved) then
       if not call('ZSCORE', ring, h) then
         call('ZADD', ring, call('INCR', P .. 'pass'), h)
         call('PUBLISH', P .. 'wake:' .. t, '1')

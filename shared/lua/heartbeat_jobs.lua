@@ -16,8 +16,8 @@ for i = 2, #ARGV, 5 do
       dequeue(member, t, '0', h)
       dequeue(member, t, '1', h)
       undelay(member, t, h)
-      call('ZADD', P .. 'slots:' .. h, 'inf', member)
-      refresh(h)
+      -- A slot that its proposal had takes no room.
+      if call('ZADD', P .. 'slots:' .. h, 'inf', member) == 1 then refresh(h) end
     end
     local seq = held and held.seq or 0
     local beat = held and held.epoch > 0 and held.beat or 0

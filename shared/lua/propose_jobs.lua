@@ -37,7 +37,9 @@ for _, p in ipairs({ '1', '0' }) do
       write_held(member, { epoch = 0, h = h, t = T, p = p, seq = tonumber(seq), beat = pass })
       call('ZADD', ring, 'XX', pass, h)
       forget_empty(tp, h)
-      refresh(h)
+      -- While it has room for both kinds of jobs, it stays where it is.
+      local room, reserved = room_of(h)
+      if room <= reserved then refresh(h) end
       for _, item in ipairs({ member, h, p, int(pass) }) do out[#out + 1] = item end
       got = got + 1
       if p == '0' then got_normal = got_normal + 1 end

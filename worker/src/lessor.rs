@@ -1,6 +1,7 @@
 //! Turns proposals into leases: MariaDB decides, Redis is told.
 
 mod claiming;
+mod ending;
 
 use std::{
     error::Error as StdError,
@@ -11,10 +12,11 @@ use std::{
 
 use dmf_shared::{
     queue::{Free, Hold, Lessor, Proposal, Queue, Settlement, Then},
-    store::{HandBack, Holder, Store},
+    store::{Ended, Finished, HandBack, Holder, Result, Store},
 };
 
 use crate::{
+    batcher::Batcher,
     held::{Held, Table},
     process::Deadline,
 };
@@ -36,6 +38,10 @@ pub struct Claimant {
     pub claim_timeout: Duration,
     /// What the queue was not told yet.
     pub untold: Mutex<Untold>,
+    /// Results on their way to MariaDB.
+    pub results: Batcher<Ended, Option<Result<Finished>>>,
+    /// Slots on their way back to Redis.
+    pub releases: Batcher<Settlement, ()>,
 }
 
 /// Decisions of claims that the queue does not know of yet.
@@ -101,13 +107,6 @@ impl Claimant {
         };
         let error = problem.as_ref().map(|error| error as &dyn StdError);
         tracing::warn!(error, "the queue does not know of freed slots yet");
-    }
-
-    /// Frees the slot of a migration whose lease is gone.
-    pub async fn release(&self, held: &Held) {
-        let claimed = &held.claimed;
-        let release = Settlement { job: claimed.job, hold: Hold::Lease(claimed.epoch), then: Then::Drop };
-        self.settle(&[release], TELL_LIMIT).await;
     }
 }
 

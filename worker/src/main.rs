@@ -22,6 +22,7 @@ use dmf_shared::{
     store::{self, Backend, Holder, Registration, Store},
 };
 use dmf_worker::{
+    batcher::Batcher,
     heartbeat::Heartbeat,
     held::Table,
     http::{self, HttpSettings, Watched},
@@ -177,6 +178,8 @@ async fn run(settings: Settings, telemetry: Telemetry) -> anyhow::Result<ExitCod
         lease: settings.rhythm.lease,
         claim_timeout: settings.rhythm.claim_timeout,
         untold: Mutex::default(),
+        results: Batcher::default(),
+        releases: Batcher::default(),
     });
     let (rhythm, grace) = (settings.rhythm, settings.grace);
     let sweeping = retention::run(settings.command_log.clone(), Clock::system(), lifecycle.soft().clone());

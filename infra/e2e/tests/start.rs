@@ -151,3 +151,29 @@ async fn a_redis_that_throws_away_is_told_at_start_and_in_health() -> Result<()>
         })
         .await
 }
+
+#[tokio::test]
+async fn a_redis_that_lets_nobody_in_is_told_with_its_reason() -> Result<()> {
+    Fleet::builder()
+        .workers(1)
+        .started_workers(0)
+        .run(async |fleet| {
+            let mut redis =
+                redis::Client::open(fleet.lab().redis().url())?.get_multiplexed_async_connection().await?;
+            let mut set = redis::cmd("CONFIG");
+            set.arg("SET").arg("requirepass").arg("open-sesame").exec_async(&mut redis).await?;
+            let worker = &fleet.workers()[0];
+            worker.start()?;
+            poll_until("the worker did not say why", DEADLINE, async || {
+                let log = worker.log();
+                let is_told =
+                    log.lines().any(|line| line.contains("can't be reached") && line.contains("NOAUTH"));
+                if is_told { Ok(()) } else { Err(log) }
+            })
+            .await?;
+            let mut unset = redis::cmd("CONFIG");
+            unset.arg("SET").arg("requirepass").arg("").exec_async(&mut redis).await?;
+            fleet.wait_for_worker(0).await
+        })
+        .await
+}

@@ -205,6 +205,19 @@ impl Queue {
     }
 }
 
+impl Queue {
+    /// What goes wrong with a new connection: a wrong password, a certificate that somebody does not trust. The
+    /// connections of the queue try again and again, and tell nobody why. `None` where one can be opened, and where
+    /// it is the Sentinels who don't answer.
+    pub(super) async fn why_unreachable(&self) -> Option<String> {
+        let Endpoint::Server(client) = self.endpoint() else { return None };
+        match tokio::time::timeout(self.deadline, client.get_multiplexed_async_connection()).await {
+            Ok(opened) => opened.err().map(|error| error.to_string()),
+            Err(_) => Some(Error::TimedOut.to_string()),
+        }
+    }
+}
+
 /// What Redis says of itself.
 #[derive(Debug, Clone)]
 pub struct Server {

@@ -13,14 +13,23 @@ const PAUSE: Duration = Duration::from_secs(2);
 const NO_EVICTION: &str = "noeviction";
 
 impl Queue {
-    /// Says in the log when Redis, once it answers, may throw away jobs for want of memory. No reason not to
-    /// start: MariaDB knows every job, and health is DOWN for as long as that is so.
+    /// Says in the log why Redis can't be reached, as long as that is so, and when it answers that it may throw away
+    /// jobs for want of memory. No reason not to start: MariaDB knows every job, and health is DOWN for as long as
+    /// that is so.
     pub async fn check_policy(self, stop: CancellationToken) {
         let first_answer = async {
+            let mut told = None;
             loop {
                 match self.server().await {
                     Ok(server) => return server,
-                    Err(_) => sleep(PAUSE).await,
+                    Err(error) => {
+                        let why = self.why_unreachable().await.unwrap_or_else(|| error.to_string());
+                        if told.as_ref() != Some(&why) {
+                            tracing::warn!(why, "Redis can't be reached");
+                        }
+                        told = Some(why);
+                        sleep(PAUSE).await;
+                    }
                 }
             }
         };

@@ -8,6 +8,7 @@ use super::{
     error::expect_rows,
     outbox,
     reap::{Lost, take_back},
+    spelled::Statement,
     tables::Tables,
 };
 use crate::domain::{
@@ -137,7 +138,7 @@ impl Store {
             pre_started: standing.pre_started,
             post_started: standing.post_started,
         });
-        let rows = write_result(&mut tx, &tables, (job, epoch), finish, next).await?;
+        let rows = write_result(&tables, (job, epoch), finish, next).execute(&mut tx).await?;
         let ended = self::end(tx, job, epoch, rows, !next.status.is_terminal()).await?;
         Ok(if ended == Finished::Recorded && next.status != finish.status {
             Finished::Cancelled
@@ -271,45 +272,45 @@ async fn standing(
 }
 
 /// Writes a result into the row, which goes where `next` says: a return to the queue raises the epoch.
-async fn write_result(
-    connection: &mut MySqlConnection,
+pub(super) fn write_result(
     tables: &Tables,
     (job, epoch): (JobId, Epoch),
     finish: &Finish,
     next: Next,
-) -> Result<u64> {
+) -> Statement {
     let (counts, ends) = (finish.counts, next.status.is_terminal());
-    let updated = sqlx::query(tables.sql(
-        "UPDATE {journal} SET status = ?, epoch = epoch + ?, stopped = IF(?, UTC_TIMESTAMP(3), NULL),
-             cleanup = COALESCE(cleanup, ?), modified = UTC_TIMESTAMP(3),
-             details = ?, attempt = ?, target_message_count = COALESCE(?, target_message_count),
-             target_mailbox_size = COALESCE(?, target_mailbox_size),
-             source_message_count = COALESCE(?, source_message_count),
-             source_mailbox_size = COALESCE(?, source_mailbox_size),
-             expunged_message_count = COALESCE(?, expunged_message_count),
-             sync_message_count = COALESCE(?, sync_message_count), sync_speed = COALESCE(?, sync_speed),
-             verification = COALESCE(?, verification), carried = NULL
-         WHERE id = ? AND epoch = ? AND status = 'SYNC'",
-    ))
-    .bind(next.status.as_str())
-    .bind(u64::from(!ends))
-    .bind(ends)
-    .bind(next.cleanup.map(Status::as_str))
-    .bind(finish.details.to_string())
-    .bind(finish.attempt)
-    .bind(counts.target_message_count)
-    .bind(counts.target_mailbox_size)
-    .bind(counts.source_message_count)
-    .bind(counts.source_mailbox_size)
-    .bind(counts.expunged_message_count)
-    .bind(counts.sync_message_count)
-    .bind(counts.sync_speed)
-    .bind(finish.verification.as_ref().map(Value::to_string))
-    .bind(job.journal.0)
-    .bind(epoch.0)
-    .execute(connection)
-    .await?;
-    Ok(updated.rows_affected())
+    let mut statement = Statement::new(tables.text("UPDATE {journal} SET status = "))
+        .value(next.status.as_str())
+        .sql(if ends { ", stopped = UTC_TIMESTAMP(3)" } else { ", stopped = NULL, epoch = epoch + 1" })
+        .sql(", modified = UTC_TIMESTAMP(3), carried = NULL, cleanup = COALESCE(cleanup, ")
+        .value(next.cleanup.map(Status::as_str))
+        .sql("), details = ")
+        .value(finish.details.to_string())
+        .sql(", attempt = ")
+        .value(finish.attempt)
+        .sql(", verification = COALESCE(")
+        .value(finish.verification.as_ref().map(Value::to_string))
+        .sql(", verification)");
+    for (column, count) in [
+        ("target_message_count", counts.target_message_count),
+        ("target_mailbox_size", counts.target_mailbox_size),
+        ("source_message_count", counts.source_message_count),
+        ("source_mailbox_size", counts.source_mailbox_size),
+        ("expunged_message_count", counts.expunged_message_count),
+        ("sync_message_count", counts.sync_message_count),
+        ("sync_speed", counts.sync_speed),
+    ] {
+        // What is not known leaves what an earlier claim has recorded.
+        if let Some(count) = count {
+            statement = statement.sql(&format!(", {column} = ")).value(count);
+        }
+    }
+    statement
+        .sql(" WHERE id = ")
+        .value(job.journal.0)
+        .sql(" AND epoch = ")
+        .value(epoch.0)
+        .sql(" AND status = 'SYNC'")
 }
 
 /// Deletes the lease, notes the row for the queue where it returns there, and commits.

@@ -161,6 +161,16 @@ impl Statement {
         self
     }
 
+    /// Goes on with another statement: they run one after the other, until one fails.
+    #[must_use]
+    pub(super) fn then(mut self, next: &Self) -> Self {
+        if !self.0.is_empty() {
+            self.0.push_str("; ");
+        }
+        self.0.push_str(&next.0);
+        self
+    }
+
     /// Runs it; gives how many rows it touched.
     pub(super) async fn execute(self, connection: &mut MySqlConnection) -> sqlx::Result<u64> {
         Ok(sqlx::raw_sql(AssertSqlSafe(self.0)).execute(connection).await?.rows_affected())
@@ -219,6 +229,12 @@ mod tests {
             text.bytes().chain(bytes.trim_end_matches('\'').bytes()).all(|byte| byte.is_ascii_hexdigit())
         );
         assert_eq!(text.len(), 2 * nasty.len());
+    }
+
+    #[test]
+    fn statements_follow_each_other() {
+        let two = Statement::new("").then(&Statement::new("DO 1")).then(&Statement::new("DO 2"));
+        assert_eq!(two.0, "DO 1; DO 2");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 mod claims;
 mod ends;
+mod ends_together;
 mod outbox;
 mod server;
 mod submits;

@@ -91,8 +91,7 @@ impl Runner {
     }
 
     async fn offer(&self, held: &Held, finish: &Finish, outcome: Option<Outcome>) -> Kept {
-        let (store, claimed) = (&self.claimant.store, &held.claimed);
-        let offer = || store.finish(&claimed.source, claimed.job, claimed.epoch, finish);
+        let offer = || self.claimant.finish(held, finish);
         let kept = self.persist(held, || held.is_lost(), offer).await;
         if let Kept::Answered(finished) = kept {
             log_finished(finished, finish);

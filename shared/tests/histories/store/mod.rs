@@ -14,8 +14,8 @@ use dmf_shared::{
         migration::Status,
     },
     store::{
-        ClaimRequest, Counts, Decision, Error, Finish, HandBack, Holder, Hook, LeaseBeat, Prioritized,
-        Refusal, SubmitError,
+        ClaimRequest, Counts, Decision, Ended, Error, Finish, Finished, HandBack, Holder, Hook, LeaseBeat,
+        Prioritized, Refusal, SubmitError,
     },
 };
 use serde_json::json;
@@ -202,7 +202,15 @@ impl World<'_> {
             attempt: 9,
         };
         let (store, source) = (&self.scene.store, &self.scene.source);
-        let finished = answered(store.finish(source, self.model.job(id), epoch, &finish).await)?;
+        // As the worker does whose migration does not end alone.
+        let job = self.model.job(id);
+        let ended = Ended { source: source.clone(), job, epoch, finish: finish.clone() };
+        let together = id.0.is_multiple_of(2) && answered(store.finish_batch(&[ended]).await)? == [true];
+        let finished = if together {
+            Finished::Recorded
+        } else {
+            answered(store.finish(source, job, epoch, &finish).await)?
+        };
         same(&finished, &self.model.finish(id, epoch, end, finish.attempt))
     }
 

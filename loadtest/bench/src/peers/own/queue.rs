@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use apalis::prelude::{BoxDynError, Data, WorkerBuilder, WorkerBuilderExt as _, WorkerError};
 use apalis_core::backend::TaskSink as _;
 use apalis_core::task::builder::TaskBuilder;
@@ -14,6 +14,7 @@ use dmf_shared::queue::{
     Backend, BackendOptions, Free, Hold, Host, Job as Pushed, JobState, Lessor, Producer, Proposal, Queue,
     Running, Settlement, Then,
 };
+use dmf_worker::batcher::Batcher;
 use futures::{FutureExt as _, stream};
 use tokio::sync::Notify;
 
@@ -91,6 +92,8 @@ struct Everything {
     queue: Queue,
     places: u32,
     taken: AtomicU32,
+    /// As those of the worker.
+    releases: Batcher<Settlement, bool>,
 }
 
 impl Lessor for Everything {
@@ -133,9 +136,13 @@ impl Lessor for Everything {
 impl Everything {
     async fn end(&self, lease: &Running, then: Then) -> Result<()> {
         let settlement = Settlement { job: lease.job, hold: Hold::Lease(lease.epoch), then };
-        let settled = self.queue.settle(&[settlement]).await;
+        let together = async |releases: Vec<Settlement>| {
+            let settled = self.queue.settle(&releases).await.is_ok();
+            vec![settled; releases.len()]
+        };
+        let settled = self.releases.join(settlement, together).await;
         self.taken.fetch_sub(1, Ordering::SeqCst);
-        settled?;
+        ensure!(settled == Some(true), "a slot could not be given back");
         Ok(())
     }
 }
@@ -157,7 +164,12 @@ async fn handle(lease: Running, hands: Data<Arc<Hands>>) -> Result<(), BoxDynErr
 pub(super) async fn work(settings: &Settings, end: impl Future<Output = ()> + Send + 'static) -> Result<()> {
     let queue = connect(settings)?;
     let wake = Arc::new(Notify::new());
-    let lessor = Everything { queue: queue.clone(), places: settings.concurrency, taken: AtomicU32::new(0) };
+    let lessor = Everything {
+        queue: queue.clone(),
+        places: settings.concurrency,
+        taken: AtomicU32::new(0),
+        releases: Batcher::default(),
+    };
     let lessor = Arc::new(lessor);
     let hands = Hands { lessor: Arc::clone(&lessor), job: Job::new(settings)?, wake: Arc::clone(&wake) };
     let options = BackendOptions { target: TARGET, visibility: VISIBILITY, poll: POLL };

@@ -17,6 +17,7 @@ use dmf_shared::store::{
     BackendState, Counts, Finish, Finished, Holder, NewSourcehost, Options, Registration, Source, Store,
     Submission, UserFields,
 };
+use dmf_worker::batcher::Batcher;
 use dmf_worker::held::{Held, Table};
 use dmf_worker::lessor::Claimant;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
@@ -228,7 +229,7 @@ async fn handle(held: Arc<Held>, hands: Data<Arc<Hands>>) -> Result<(), BoxDynEr
         verification: None,
         attempt: 1,
     };
-    let finished = claimant.store.finish(&claimed.source, claimed.job, claimed.epoch, &finish).await?;
+    let finished = claimant.finish(&held, &finish).await?;
     if finished != Finished::Recorded {
         return Err(format!("{} is {finished:?}", held.name()).into());
     }
@@ -265,6 +266,8 @@ async fn claimant(settings: &Settings, wake: &Arc<Notify>) -> Result<Claimant> {
         lease: LEASE,
         claim_timeout: CLAIM_TIMEOUT,
         untold: Mutex::default(),
+        results: Batcher::default(),
+        releases: Batcher::default(),
     })
 }
 

@@ -1,0 +1,156 @@
+//! Calls that come at the same time go together: while one is under way, those that come gather, and the first
+//! of them takes the others along. A call that comes alone goes at once.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::sync::oneshot;
+
+/// Most calls that go together.
+const MOST: usize = 64;
+/// How long a call waits for those before it.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Where calls gather.
+#[derive(Debug)]
+pub struct Batcher<I, O> {
+    gathered: Mutex<VecDeque<Waiting<I, O>>>,
+    /// Whose turn it is.
+    turn: tokio::sync::Mutex<()>,
+    next: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Waiting<I, O> {
+    number: u64,
+    item: I,
+    tell: oneshot::Sender<O>,
+}
+
+impl<I, O> Default for Batcher<I, O> {
+    fn default() -> Self {
+        Self { gathered: Mutex::default(), turn: tokio::sync::Mutex::default(), next: AtomicU64::default() }
+    }
+}
+
+impl<I: Send, O: Send> Batcher<I, O> {
+    /// Has `item` done by `run`, of this call or of one before it, which gives an answer for each item in their
+    /// order. `None` when those before took too long, or broke off: then it may be done or not.
+    pub async fn join<F, R>(&self, item: I, run: F) -> Option<O>
+    where
+        F: FnOnce(Vec<I>) -> R + Send,
+        R: Future<Output = Vec<O>> + Send,
+    {
+        let (tell, mut told) = oneshot::channel();
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        self.gathered().push_back(Waiting { number, item, tell });
+        let place = Place { batcher: self, number };
+        let Ok(_turn) = tokio::time::timeout(PATIENCE, self.turn.lock()).await else {
+            // Somebody may have taken it along just now.
+            return if place.leave() { None } else { told.await.ok() };
+        };
+        let Some(batch) = self.take_with(number) else { return told.await.ok() };
+        let (items, tells): (Vec<I>, Vec<_>) = batch.into_iter().map(|one| (one.item, one.tell)).unzip();
+        for (tell, answer) in tells.into_iter().zip(run(items).await) {
+            // Whoever does not wait any more does not need it.
+            let _ = tell.send(answer);
+        }
+        told.try_recv().ok()
+    }
+
+    /// This call and others, oldest first; `None` when it went along before.
+    fn take_with(&self, number: u64) -> Option<Vec<Waiting<I, O>>> {
+        let mut gathered = self.gathered();
+        let own = gathered.iter().position(|one| one.number == number)?;
+        let own = gathered.remove(own)?;
+        let others = gathered.len().min(MOST - 1);
+        Some(std::iter::once(own).chain(gathered.drain(..others)).collect())
+    }
+}
+
+impl<I, O> Batcher<I, O> {
+    fn gathered(&self) -> MutexGuard<'_, VecDeque<Waiting<I, O>>> {
+        self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The place of a call among those that wait. A call that is dropped is not taken along.
+struct Place<'b, I, O> {
+    batcher: &'b Batcher<I, O>,
+    number: u64,
+}
+
+impl<I, O> Place<'_, I, O> {
+    /// Says whether it waited there still.
+    fn leave(&self) -> bool {
+        let mut gathered = self.batcher.gathered();
+        let own = gathered.iter().position(|one| one.number == self.number);
+        own.and_then(|own| gathered.remove(own)).is_some()
+    }
+}
+
+impl<I, O> Drop for Place<'_, I, O> {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use futures::future::join_all;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    async fn double(gate: Arc<Semaphore>, runs: Arc<Mutex<Vec<usize>>>, items: Vec<u32>) -> Vec<u32> {
+        runs.lock().unwrap().push(items.len());
+        gate.acquire().await.unwrap().forget();
+        items.into_iter().map(|item| item * 2).collect()
+    }
+
+    #[tokio::test]
+    async fn what_comes_meanwhile_goes_together_within_bounds() {
+        let (batcher, gate, runs) = (Batcher::default(), Arc::new(Semaphore::new(0)), Arc::default());
+        let join = |item| batcher.join(item, |items| double(Arc::clone(&gate), Arc::clone(&runs), items));
+        let open = async { gate.add_permits(10) };
+        let (answers, ()) = tokio::join!(join_all((0..100).map(join)), open);
+        assert_eq!(answers, (0..100).map(|item| Some(item * 2)).collect::<Vec<_>>());
+        assert_eq!(*runs.lock().unwrap(), [1, MOST, 99 - MOST]);
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_long_behind_one_that_hangs() {
+        let (batcher, gate, runs) = (Batcher::default(), Arc::new(Semaphore::new(0)), Arc::default());
+        let join = |item| batcher.join(item, |items| double(Arc::clone(&gate), Arc::clone(&runs), items));
+        let mut first = Box::pin(join(1));
+        assert!(futures::poll!(&mut first).is_pending());
+        assert_eq!(join(2).await, None);
+        gate.add_permits(1);
+        assert_eq!(first.await, Some(2));
+        assert_eq!(*runs.lock().unwrap(), [1], "what has left is not done");
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_breaks_off_leaves_nobody_waiting() {
+        let (batcher, gate, runs) = (Batcher::default(), Arc::new(Semaphore::new(0)), Arc::default());
+        let join = |item| batcher.join(item, |items| double(Arc::clone(&gate), Arc::clone(&runs), items));
+        let mut first = Box::pin(join(1));
+        let (mut second, mut third) = (Box::pin(join(2)), Box::pin(join(3)));
+        assert!(futures::poll!(&mut first).is_pending());
+        assert!(futures::poll!(&mut second).is_pending() && futures::poll!(&mut third).is_pending());
+        gate.add_permits(1);
+        assert_eq!(first.await, Some(2));
+        // Takes the third along, and hangs.
+        assert!(futures::poll!(&mut second).is_pending());
+        drop(second);
+        assert_eq!(third.await, None);
+    }
+}
