@@ -167,6 +167,7 @@ async fn relay_batch(store: &Store, queue: &Queue) -> Result<usize, Error> {
     let begun = Instant::now();
     let batch = store.next_outbox_batch(BATCH).await?;
     if batch.is_empty() {
+        batch.done().await?;
         // Nothing is to be told, but a queue that was lost must still be found out.
         return if queue.is_built().await? { Ok(0) } else { Err(queue::Error::Rebuild.into()) };
     }

@@ -120,7 +120,10 @@ async fn insert(
 impl Store {
     /// Notes a change before it is tried; gives the id of its entry.
     pub async fn begin_audit(&self, intent: &Intent) -> Result<u64> {
-        insert(&mut *self.pool.acquire().await?, intent, None, None).await
+        let mut connection = self.pool.acquire().await?;
+        let id = insert(&mut connection, intent, None, None).await?;
+        connection.give_back();
+        Ok(id)
     }
 
     /// Notes how a change ended, and what was given for it.

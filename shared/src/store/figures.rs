@@ -67,13 +67,14 @@ impl Store {
                     .map(|(id, secs)| (JobId { source: source.id, journal: JournalId(id) }, secs.max(0.0))),
             );
         }
+        connection.give_back();
         Ok(waiting)
     }
 
     /// Shows the pool of connections of this process, under the original's names.
     pub fn show_pool(&self) {
-        let (size, options) = (self.pool.size(), self.pool.options());
-        let idle = u32::try_from(self.pool.num_idle()).unwrap_or(size);
+        let (size, idle, options) = self.pool.counts();
+        let idle = u32::try_from(idle).unwrap_or(size);
         for (name, value) in [
             ("hikaricp.connections", size),
             ("hikaricp.connections.active", size.saturating_sub(idle)),

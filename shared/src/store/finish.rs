@@ -7,6 +7,7 @@ use super::{
     Error, LossCause, Reaped, Result, Source, Store,
     error::expect_rows,
     outbox,
+    pool::Transaction,
     reap::{Lost, take_back},
     spelled::Statement,
     tables::Tables,
@@ -314,13 +315,7 @@ pub(super) fn write_result(
 }
 
 /// Deletes the lease, notes the row for the queue where it returns there, and commits.
-async fn end(
-    mut tx: sqlx::MySqlTransaction<'_>,
-    job: JobId,
-    epoch: Epoch,
-    rows: u64,
-    requeued: bool,
-) -> Result<Finished> {
+async fn end(mut tx: Transaction, job: JobId, epoch: Epoch, rows: u64, requeued: bool) -> Result<Finished> {
     let leased = delete_lease(&mut tx, job, epoch).await?;
     let finished = if rows == 1 {
         expect_rows("leases", 1, u64::from(leased))?;

@@ -133,7 +133,9 @@ impl Store {
             return Ok(Vec::new());
         }
         let statement = Statement::new(tables.text(SELECT)).sql(" WHERE j.id IN ").list(ids);
-        let mut records: Vec<Record> = statement.fetch_all(&mut *self.pool.acquire().await?).await?;
+        let mut connection = self.pool.acquire().await?;
+        let mut records: Vec<Record> = statement.fetch_all(&mut connection).await?;
+        connection.give_back();
         records.sort_unstable_by_key(|record| std::cmp::Reverse(record.id.0));
         Ok(records)
     }

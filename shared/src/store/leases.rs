@@ -57,6 +57,7 @@ impl Store {
 
     async fn heartbeat_once(&self, holder: &Holder, leases: &[(JobId, Epoch)]) -> Result<Vec<HeldLease>> {
         if !leases.is_empty() {
+            let mut connection = self.pool.acquire().await?;
             Statement::new("UPDATE leases SET beat = beat + 1 WHERE backend_id = ")
                 .value(holder.backend.0)
                 .sql(" AND incarnation = ")
@@ -66,8 +67,9 @@ impl Store {
                     row.value(job.source.0).value(job.journal.0).value(epoch.0);
                 })
                 .sql(")")
-                .execute(&mut *self.pool.acquire().await?)
+                .execute(&mut connection)
                 .await?;
+            connection.give_back();
         }
         self.leases_of(holder.backend, holder.incarnation).await
     }

@@ -25,6 +25,7 @@ mod options;
 mod orders;
 mod outbox;
 mod places;
+mod pool;
 mod priority;
 mod queue_state;
 mod reap;
@@ -48,9 +49,7 @@ mod users;
 
 use std::time::Duration;
 
-use sqlx::{
-    ConnectOptions as _, Connection as _, MySqlPool, MySqlTransaction, Row as _, mysql::MySqlPoolOptions,
-};
+use self::pool::{Pool, Transaction};
 
 pub use audit::{AuditEntry, AuditFilter, Intent, Noted};
 pub use backends::{Backend, BackendState, Registration, WorkerHeartbeat};
@@ -88,56 +87,13 @@ pub use user_list::{UserFilter, UserView};
 /// MariaDB behind a pool of connections. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
-    pool: MySqlPool,
+    pool: Pool,
 }
 
 impl Store {
     /// A store that connects when it is first used. Nothing is created or checked yet.
     pub fn connect_lazily(options: &Options) -> Self {
-        let connect = options
-            .connect
-            .clone()
-            .database(&options.database)
-            .charset("utf8mb4")
-            .timezone(Some("+00:00".to_owned()))
-            .disable_statement_logging();
-        let pool = MySqlPoolOptions::new()
-            .max_connections(options.max_connections)
-            .min_connections(options.min_connections)
-            .acquire_timeout(options.acquire_timeout)
-            .idle_timeout(options.idle_timeout)
-            .max_lifetime(options.max_lifetime)
-            .after_connect(|connection, _| {
-                Box::pin(async move {
-                    sqlx::query(SESSION).execute(connection).await?;
-                    Ok(())
-                })
-            })
-            // One that was used a moment ago is taken at its word: calls are bounded, and its release asks it.
-            .test_before_acquire(false)
-            .before_acquire(|connection, meta| {
-                Box::pin(async move {
-                    if meta.idle_for < TRUSTED_FOR {
-                        return Ok(true);
-                    }
-                    let ping = tokio::time::timeout(RELEASE_LIMIT, connection.ping()).await;
-                    Ok(matches!(ping, Ok(Ok(()))))
-                })
-            })
-            .after_release(|connection, _| {
-                Box::pin(async move {
-                    // What was cut off may be on its way still; a connection that does not get over it soon is
-                    // closed, or it would take up its place in the pool for ever. So is one that was cut off
-                    // within BEGIN: it would lend an open transaction to whoever gets it next.
-                    let question =
-                        sqlx::raw_sql("SELECT CAST(@@in_transaction AS SIGNED)").fetch_one(connection);
-                    let answer = tokio::time::timeout(RELEASE_LIMIT, question).await;
-                    let is_open: i64 = answer.map_err(|_| sqlx::Error::PoolTimedOut)??.try_get(0)?;
-                    Ok(is_open == 0)
-                })
-            })
-            .connect_lazy_with(connect);
-        Self { pool }
+        Self { pool: Pool::connect_lazily(options) }
     }
 
     /// Name and version of the server, as the health report shows them.
@@ -145,8 +101,8 @@ impl Store {
         Ok(sqlx::query_scalar("SELECT VERSION()").fetch_one(&self.pool).await?)
     }
 
-    /// Begins a transaction. May be cut off at any time, see `after_release`.
-    async fn begin(&self) -> Result<MySqlTransaction<'static>> {
+    /// Begins a transaction.
+    async fn begin(&self) -> Result<Transaction> {
         // A pool's future is large, and every caller would hold it.
         let begun = tokio::time::timeout(ANSWER_LIMIT, Box::pin(self.pool.begin())).await;
         Ok(begun.map_err(|_| sqlx::Error::PoolTimedOut)??)
@@ -157,17 +113,6 @@ impl Store {
         self.pool.close().await;
     }
 }
-
-/// How every connection is set up. Waits for locks, also for those of whole tables, and transactions that
-/// their process has forgotten (it may be frozen) come to an end.
-const SESSION: &str = "SET SESSION tx_isolation = 'READ-COMMITTED', innodb_lock_wait_timeout = 10,
-    lock_wait_timeout = 10, idle_transaction_timeout = 20";
-
-/// A connection that was idle for longer is asked before it is used.
-const TRUSTED_FOR: Duration = Duration::from_secs(1);
-
-/// How long a connection that goes back to the pool may take to answer.
-const RELEASE_LIMIT: Duration = Duration::from_secs(2);
 
 /// How long one attempt of a transaction may take.
 const ANSWER_LIMIT: Duration = Duration::from_secs(15);

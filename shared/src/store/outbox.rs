@@ -5,9 +5,9 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{FromRow as _, MySqlConnection, MySqlTransaction, Row as _, mysql::MySqlRow};
+use sqlx::{FromRow as _, MySqlConnection, Row as _, mysql::MySqlRow};
 
-use super::{Result, Store, Wanted, spelled::Statement, tables::Tables};
+use super::{Result, Store, Wanted, pool::Transaction, spelled::Statement, tables::Tables};
 use crate::domain::{
     ids::{BackendId, Epoch, HostId, JobId, JournalId, SourceId, SourceName, TargetId},
     migration::Status,
@@ -62,7 +62,7 @@ pub struct HostRow {
 /// Entries of the outbox, locked until [`Batch::done`]; dropped, they stay for another relay.
 #[derive(Debug)]
 pub struct Batch {
-    tx: MySqlTransaction<'static>,
+    tx: Transaction,
     entries: Vec<u64>,
     /// Source hosts to look at.
     pub hosts: Vec<HostRow>,
@@ -87,7 +87,12 @@ impl Batch {
 
     /// Deletes the entries: the queue knows.
     pub async fn done(mut self) -> Result<()> {
-        Statement::new("DELETE FROM outbox WHERE id IN ").list(&self.entries).execute(&mut self.tx).await?;
+        if !self.is_empty() {
+            Statement::new("DELETE FROM outbox WHERE id IN ")
+                .list(&self.entries)
+                .execute(&mut self.tx)
+                .await?;
+        }
         Ok(self.tx.commit().await?)
     }
 }

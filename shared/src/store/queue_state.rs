@@ -29,7 +29,10 @@ type RawLease = (u32, u64, u64, u32, Option<u32>);
 impl Store {
     /// Every source host.
     pub async fn all_hosts(&self) -> Result<Vec<HostRow>> {
-        host_rows(&mut *self.pool.acquire().await?, None).await
+        let mut connection = self.pool.acquire().await?;
+        let hosts = host_rows(&mut connection, None).await?;
+        connection.give_back();
+        Ok(hosts)
     }
 
     /// The waiting migrations of a Source with ids above `after`, at most `max`, in order of their ids.
@@ -79,8 +82,9 @@ impl Store {
             let Some(ids) = rows.get(&source.id) else { continue };
             let statement = Tables::of(&source.name).text("SELECT id, target_id FROM {journal} WHERE id IN ");
             let statement = Statement::new(statement).list(ids);
-            let found: Vec<(u64, u32)> =
-                or_none(statement.fetch_all(&mut *self.pool.acquire().await?).await)?;
+            let mut connection = self.pool.acquire().await?;
+            let found: Vec<(u64, u32)> = or_none(statement.fetch_all(&mut connection).await)?;
+            connection.give_back();
             targets.extend(
                 found.into_iter().map(|(id, target)| {
                     (JobId { source: source.id, journal: JournalId(id) }, TargetId(target))

@@ -104,6 +104,7 @@ impl Store {
         )
         .fetch_all(&mut *connection)
         .await?;
+        connection.give_back();
         let beats = rows.into_iter().map(|(source, journal, epoch, beat, backend, deadline_ms)| LeaseBeat {
             job: JobId { source: SourceId(source), journal: JournalId(journal) },
             epoch: Epoch(epoch),

@@ -107,7 +107,10 @@ impl Store {
         }
         super::retry_contended(|| async {
             let statement = Statement::new(tables.text(change)).sql(" WHERE ").sql(ENDED).sql(" AND id IN ");
-            Ok(statement.list(ids).execute(&mut *self.pool.acquire().await?).await?)
+            let mut connection = self.pool.acquire().await?;
+            let changed = statement.list(ids).execute(&mut connection).await?;
+            connection.give_back();
+            Ok(changed)
         })
         .await
     }

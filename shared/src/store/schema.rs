@@ -1,12 +1,11 @@
 //! The schema: the database itself, the shared tables, and the tables of each Source.
 
 use sqlx::{
-    ConnectOptions as _, Connection as _, MySql, MySqlConnection,
+    ConnectOptions as _, Connection as _, MySqlConnection,
     migrate::{MigrateError, Migrator},
-    pool::PoolConnection,
 };
 
-use super::{Error, Options, Result, Store, error::expect_rows, tables::Tables};
+use super::{Error, Options, Result, Store, error::expect_rows, pool::Loan, tables::Tables};
 use crate::domain::ids::SourceName;
 
 static SHARED: Migrator = sqlx::migrate!("./migrations");
@@ -72,10 +71,9 @@ impl Store {
     }
 
     /// A connection that has the lock until it is closed, or none when somebody else has it for as long as `wait_secs`.
-    async fn lock_schema(&self, wait_secs: u32) -> Result<Option<PoolConnection<MySql>>> {
+    async fn lock_schema(&self, wait_secs: u32) -> Result<Option<Loan>> {
         let mut connection = self.pool.acquire().await?;
         // The lock goes with the connection, also when this is cut off.
-        connection.close_on_drop();
         let locked: Option<i64> = sqlx::query_scalar("SELECT GET_LOCK(?, ?)")
             .bind(LOCK)
             .bind(wait_secs)

@@ -1,6 +1,6 @@
 //! Deleting a Source: no migration may be open, and no child may live, when its tables go.
 
-use sqlx::{MySqlConnection, pool::PoolConnection};
+use sqlx::MySqlConnection;
 
 use super::{Result, Source, Store, outbox, spelled::Statement, tables::Tables};
 use crate::domain::ids::SourceId;
@@ -84,8 +84,7 @@ impl Store {
     pub async fn delete_source(&self, source: &Source) -> Result<Deletion> {
         // Both before anything is locked: blocked submits may use up the pool.
         let (mut connection, mut beside) = (self.pool.acquire().await?, self.pool.acquire().await?);
-        // Its locks and its settings go with it, also when this is cut off.
-        connection.close_on_drop();
+        // Its locks and its settings go with it.
         match drop_tables(&mut connection, &mut beside, source).await {
             Ok(0) => {}
             Ok(open) => return Ok(Deletion::Open(open)),
@@ -115,7 +114,7 @@ impl Store {
             return Ok(Deletion::Done);
         }
         let mut beside = self.pool.acquire().await?;
-        beside.close_on_drop();
+        // Its settings go with it.
         run(&mut beside, "SET SESSION lock_wait_timeout = 2").await?;
         run(&mut beside, &Tables::of(&source.name).text("DROP TABLE IF EXISTS {journal}, {users}")).await?;
         outbox::add_hosts_of(&mut tx, source.id).await?;
@@ -130,7 +129,9 @@ impl Store {
     #[doc(hidden)]
     pub async fn drop_journal(&self, source: &Source) -> Result<()> {
         let mut connection = self.pool.acquire().await?;
-        run(&mut connection, &Tables::of(&source.name).text("DROP TABLE {journal}")).await
+        run(&mut connection, &Tables::of(&source.name).text("DROP TABLE {journal}")).await?;
+        connection.give_back();
+        Ok(())
     }
 
     /// Goes on with deletions that were cut off; gives how many Sources are gone now. A Source gets its tables
@@ -156,8 +157,8 @@ impl Store {
 /// Drops the tables unless this gives a number of migrations that are in the way. Locked: neither a
 /// submit nor a claim comes between the look and the end.
 async fn drop_tables(
-    connection: &mut PoolConnection<sqlx::MySql>,
-    beside: &mut PoolConnection<sqlx::MySql>,
+    connection: &mut MySqlConnection,
+    beside: &mut MySqlConnection,
     source: &Source,
 ) -> Result<u64> {
     let tables = Tables::of(&source.name);
@@ -167,11 +168,11 @@ async fn drop_tables(
     let open: i64 = sqlx::query_scalar(
         tables.sql("SELECT COUNT(*) FROM {journal} WHERE status IN ('SCHEDULED', 'SYNC')"),
     )
-    .fetch_one(&mut **connection)
+    .fetch_one(&mut *connection)
     .await?;
     let leases: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM leases WHERE source_id = ?")
         .bind(source.id.0)
-        .fetch_one(&mut **beside)
+        .fetch_one(&mut *beside)
         .await?;
     let in_the_way = open.max(leases).unsigned_abs();
     let end = if in_the_way == 0 {

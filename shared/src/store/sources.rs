@@ -63,6 +63,7 @@ impl Store {
         .bind(step)
         .execute(&mut *connection)
         .await?;
+        connection.give_back();
         let id = u32::try_from(inserted.last_insert_id())
             .map_err(|_| Error::Inconsistent { table: "sources", column: "id" })?;
         Ok(Source { id: SourceId(id), name: name.clone(), paused: false })

@@ -105,8 +105,12 @@ impl Store {
         let tables = Tables::of(&source.name);
         let mut tx = self.begin().await?;
         let known = users::lock_user(&mut tx, &tables, &submission.source_uid).await?;
-        if let Some(user) = &known {
-            refuse_known(&mut tx, &tables, user, submission).await?;
+        if let Some(user) = &known
+            && let Err(refusal) = refuse_known(&mut tx, &tables, user, submission).await
+        {
+            // Usual where users are submitted again.
+            tx.rollback().await?;
+            return Err(refusal);
         }
         let before = known.as_ref().map(|user| (user.target, user.target_uid.clone()));
         let host_before = known.as_ref().map(|user| user.sourcehost);
