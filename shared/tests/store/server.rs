@@ -169,3 +169,30 @@ async fn another_life_of_the_server_is_told() {
     });
     assert_ne!(restarted.await.unwrap().0, first);
 }
+
+#[tokio::test]
+async fn a_call_after_one_that_was_cut_off_gets_its_own_answer() {
+    let panics = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let (seen, hook) = (std::sync::Arc::clone(&panics), std::panic::take_hook());
+    std::panic::set_hook(Box::new(move |info| {
+        seen.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        hook(info);
+    }));
+    let lab = lab().await;
+    let scene = scene(&lab, 1).await;
+    let (alice, bob) = (submit(&scene, "alice").await, submit(&scene, "bob").await);
+    let line = dmf_lab::Proxy::start(lab.mariadb().addr()).await.unwrap();
+    let slow = dmf_shared::store::Store::connect_lazily(&options_by(&lab, line.addr(), 1));
+    line.set_latency(std::time::Duration::from_millis(2));
+    for half_millis in 0..80 {
+        slow.version().await.unwrap();
+        // Statements that this connection does not know yet: their answers have several parts.
+        let first = slow.user(&scene.source, "alice");
+        let _ = tokio::time::timeout(std::time::Duration::from_micros(half_millis * 500), first).await;
+        let user = slow.user(&scene.source, "bob").await.unwrap().unwrap();
+        assert_eq!(user.source_uid, "bob", "after {half_millis} half milliseconds");
+        let record = slow.latest_record(&scene.source, user.id).await.unwrap().unwrap();
+        assert_eq!(record.id, bob.journal, "and not {}", alice.journal);
+    }
+    assert_eq!(panics.load(std::sync::atomic::Ordering::SeqCst), 0);
+}
