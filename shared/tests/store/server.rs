@@ -1,7 +1,7 @@
 //! The schema, the tables of Sources, and connections that break.
 
 use dmf_shared::{domain::ids::Epoch, store::Finished};
-use sqlx::{Connection as _, MySqlConnection};
+use sqlx::{Connection as _, MySqlConnection, Row as _};
 
 use crate::{
     claim, lab, submit, success,
@@ -171,28 +171,42 @@ async fn another_life_of_the_server_is_told() {
 }
 
 #[tokio::test]
-async fn a_call_after_one_that_was_cut_off_gets_its_own_answer() {
-    let panics = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
-    let (seen, hook) = (std::sync::Arc::clone(&panics), std::panic::take_hook());
-    std::panic::set_hook(Box::new(move |info| {
-        seen.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-        hook(info);
-    }));
+async fn a_connection_is_used_again_only_after_a_call_that_came_to_its_end() {
     let lab = lab().await;
-    let scene = scene(&lab, 1).await;
-    let (alice, bob) = (submit(&scene, "alice").await, submit(&scene, "bob").await);
-    let line = dmf_lab::Proxy::start(lab.mariadb().addr()).await.unwrap();
-    let slow = dmf_shared::store::Store::connect_lazily(&options_by(&lab, line.addr(), 1));
-    line.set_latency(std::time::Duration::from_millis(2));
-    for half_millis in 0..80 {
-        slow.version().await.unwrap();
-        // Statements that this connection does not know yet: their answers have several parts.
-        let first = slow.user(&scene.source, "alice");
-        let _ = tokio::time::timeout(std::time::Duration::from_micros(half_millis * 500), first).await;
-        let user = slow.user(&scene.source, "bob").await.unwrap().unwrap();
-        assert_eq!(user.source_uid, "bob", "after {half_millis} half milliseconds");
-        let record = slow.latest_record(&scene.source, user.id).await.unwrap().unwrap();
-        assert_eq!(record.id, bob.journal, "and not {}", alice.journal);
+    let _scene = scene(&lab, 1).await;
+    let mut other = MySqlConnection::connect(&lab.mariadb().url("migration")).await.unwrap();
+    let one = dmf_shared::store::Store::connect_lazily(&options(&lab, 1));
+    sqlx::raw_sql("LOCK TABLES sources WRITE").execute(&mut other).await.unwrap();
+    let waiting = dmf_lab::poll_until("the call waits", crate::support::PATIENCE, async || {
+        let waits = connections(&mut other, "COMMAND <> 'Sleep' AND INFO LIKE 'SELECT%FROM sources%'").await;
+        <[u64; 1]>::try_from(waits).map_err(|waits| format!("{waits:?}"))
+    });
+    let [cut_off] = tokio::select! {
+        answer = one.sources() => panic!("the table is locked, and yet {answer:?}"),
+        waits = waiting => waits.unwrap(),
+    };
+    sqlx::raw_sql("UNLOCK TABLES").execute(&mut other).await.unwrap();
+    assert_eq!(one.sources().await.unwrap().len(), 1);
+    dmf_lab::poll_until("the connection is closed", crate::support::PATIENCE, async || {
+        let left = connections(&mut other, &format!("ID = {cut_off}")).await;
+        if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
+    })
+    .await
+    .unwrap();
+
+    let before = connections(&mut other, "TRUE").await;
+    for _ in 0..5 {
+        one.sources().await.unwrap();
     }
-    assert_eq!(panics.load(std::sync::atomic::Ordering::SeqCst), 0);
+    assert_eq!(connections(&mut other, "TRUE").await, before, "calls that came to their end");
+}
+
+/// The ids of those of the server's other connections for which this holds.
+async fn connections(connection: &mut MySqlConnection, condition: &str) -> Vec<u64> {
+    let ids = format!(
+        "SELECT CAST(ID AS UNSIGNED) FROM information_schema.PROCESSLIST
+         WHERE ID <> CONNECTION_ID() AND {condition} ORDER BY ID"
+    );
+    let rows = sqlx::raw_sql(sqlx::AssertSqlSafe(ids)).fetch_all(connection).await.unwrap();
+    rows.iter().map(|row| row.get(0)).collect()
 }

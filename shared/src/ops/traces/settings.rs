@@ -31,7 +31,7 @@ impl TraceSettings {
         let endpoint = endpoint(&reader.string_or(key, DEFAULT));
         if endpoint.is_none() {
             // Not shown: it may hold credentials.
-            reader.reject(key, "must be an http or https URL without credentials");
+            reader.reject(key, "must be an http or https URL without credentials and query");
         }
         let settings = Self {
             endpoint: endpoint.unwrap_or_default(),
@@ -56,8 +56,11 @@ fn endpoint(text: &str) -> Option<String> {
     let uri: Uri = text.trim().parse().ok()?;
     let authority = uri.authority().filter(|authority| !authority.as_str().contains('@'))?;
     let scheme = uri.scheme_str().filter(|scheme| ["http", "https"].contains(scheme))?;
-    let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    let path = if path == "/" { PATH } else { path };
+    // It is shown in the log, and a query is where keys stand.
+    if uri.query().is_some() {
+        return None;
+    }
+    let path = if uri.path() == "/" { PATH } else { uri.path() };
     Some(format!("{scheme}://{authority}{path}"))
 }
 
@@ -91,6 +94,7 @@ mod tests {
         for (yaml, key) in [
             ("tracing.otlp.endpoint: jaeger", "tracing.otlp.endpoint"),
             ("tracing.otlp.endpoint: 'http://u:secret@jaeger:4318'", "tracing.otlp.endpoint"),
+            ("tracing.otlp.endpoint: 'http://jaeger:4318/?key=secret'", "tracing.otlp.endpoint"),
             ("tracing.otlp.endpoint: 'ftp://jaeger'", "tracing.otlp.endpoint"),
             ("tracing.otlp.sampling: 2", "tracing.otlp.sampling"),
             ("tracing.otlp.sampling: NaN", "tracing.otlp.sampling"),
