@@ -31,6 +31,7 @@ use crate::{
         versioning::Versioning,
     },
     schema::Schema,
+    submitter::Submitter,
 };
 
 /// What every handler may use. Cheap to clone.
@@ -58,6 +59,8 @@ pub struct App {
     pub room: Arc<Room>,
     /// Whose word on the client's address is taken.
     pub trusted_proxies: Arc<TrustedProxies>,
+    /// Single submits.
+    pub submitter: Arc<Submitter>,
     /// Wakes the relay after a commit.
     pub relay: Arc<Notify>,
     /// A worker that was silent for so long counts as dead: the time after which its leases are.

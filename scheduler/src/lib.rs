@@ -15,3 +15,4 @@ pub mod retention;
 pub mod rotate;
 pub mod schema;
 pub mod settings;
+pub mod submitter;

@@ -12,6 +12,7 @@ use dmf_scheduler::{
     health, reaper, reconciler, relay, retention, rotate,
     schema::{self, Schema},
     settings::Settings,
+    submitter::Submitter,
 };
 use dmf_shared::{
     config::{self, Environment, ProgramSettings as _},
@@ -139,6 +140,7 @@ async fn run(settings: &Settings, telemetry: Telemetry) -> anyhow::Result<ExitCo
     let app = App {
         access: Arc::new(settings.access.clone()),
         management: health::management(settings, &store, &schema, &queue, readiness.clone(), Some(telemetry)),
+        submitter: Arc::new(Submitter::new(store.clone())),
         store: store.clone(),
         schema: schema.clone(),
         silence: settings.reaper.silence,

@@ -11,12 +11,12 @@ use std::{
 };
 
 use dmf_shared::{
+    batcher::Batcher,
     queue::{Free, Hold, Lessor, Proposal, Queue, Settlement, Then},
     store::{Ended, Finished, HandBack, Holder, Result, Store},
 };
 
 use crate::{
-    batcher::Batcher,
     held::{Held, Table},
     process::Deadline,
 };

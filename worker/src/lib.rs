@@ -1,6 +1,5 @@
 //! The worker: leases migrations, runs doveadm under guards, judges and records what happened.
 
-pub mod batcher;
 pub mod doveadm;
 pub mod gauges;
 pub mod heartbeat;

@@ -11,6 +11,7 @@ use std::{
 use anyhow::Context as _;
 use clap::Parser;
 use dmf_shared::{
+    batcher::Batcher,
     config::{self, Environment, ProgramSettings as _},
     domain::clock::Clock,
     ops::{
@@ -22,7 +23,6 @@ use dmf_shared::{
     store::{self, Backend, Holder, Registration, Store},
 };
 use dmf_worker::{
-    batcher::Batcher,
     heartbeat::Heartbeat,
     held::Table,
     http::{self, HttpSettings, Watched},

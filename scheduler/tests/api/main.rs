@@ -32,6 +32,7 @@ mod sourcehosts;
 mod submit;
 mod summary;
 mod support;
+mod together;
 mod users;
 mod v1;
 mod walkthrough;

@@ -14,6 +14,7 @@ use dmf_scheduler::{
     health,
     schema::Schema,
     settings::Settings,
+    submitter::Submitter,
 };
 use dmf_shared::{
     config::{Environment, ProgramSettings as _, Sources},
@@ -115,6 +116,7 @@ impl Api {
                 Readiness::new(CancellationToken::new()),
                 Some(telemetry),
             ),
+            submitter: Submitter::new(store.clone()).into(),
             store,
             schema: Schema::ready(),
             silence: settings.reaper.silence,

@@ -4,7 +4,7 @@ use serde_json::Value;
 use sqlx::{FromRow, MySql, MySqlConnection, QueryBuilder, Row as _, mysql::MySqlRow};
 use time::OffsetDateTime;
 
-use super::{Error, Result, Store, submit::database_time};
+use super::{Error, Result, Store, spelled::Statement, submit::database_time};
 
 /// A change that is about to be tried.
 #[derive(Debug, Clone)]
@@ -89,10 +89,19 @@ fn cut(text: &str, characters: usize) -> &str {
     text.char_indices().nth(characters).map_or(text, |(end, _)| &text[..end])
 }
 
-/// Notes a change in its transaction.
-pub(super) async fn note(connection: &mut MySqlConnection, noted: &Noted) -> Result<()> {
-    insert(connection, &noted.intent, noted.fields.as_ref(), Some(noted.status)).await?;
-    Ok(())
+/// Notes changes in their transaction.
+pub(super) fn note_all<'n>(noted: impl IntoIterator<Item = &'n Noted>) -> Statement {
+    Statement::new("INSERT INTO audit (at, actor, peer, request_id, method, path, fields, status) VALUES ")
+        .rows(noted, |row, Noted { intent, fields, status }| {
+            row.sql("UTC_TIMESTAMP(3)")
+                .value(cut(&intent.actor, 320))
+                .value(intent.peer.as_deref().map(|peer| cut(peer, 64)))
+                .value(intent.request_id.as_deref().map(|id| cut(id, 64)))
+                .value(cut(&intent.method, 16))
+                .value(cut(&intent.path, 2048))
+                .value(fields.as_ref().map(Value::to_string))
+                .value(*status);
+        })
 }
 
 async fn insert(

@@ -6,7 +6,7 @@ use sqlx::MySqlConnection;
 
 use super::{
     Error, Result, Source, Store, Submission, SubmitError,
-    bulk_rows::{write_rows, write_target_uids, write_users},
+    bulk_rows::write_accepted,
     places::hold_places,
     spelled::Statement,
     submit::{CUT_OVER, MOVED_MAIL},
@@ -46,13 +46,26 @@ impl Place {
 
 /// A submission that is not refused so far.
 pub(super) struct Accepted<'s> {
-    index: usize,
+    pub(super) index: usize,
     pub(super) submission: &'s Submission,
     pub(super) user: User,
     /// Whether it takes a target uid that it did not have.
     pub(super) takes_uid: bool,
     /// Whether it comes to a source host or a target where it was not.
     takes_place: bool,
+    /// Whether it was there before.
+    pub(super) is_known: bool,
+}
+
+/// How long a batch waits for a row that somebody has locked: the end of its statements that lock.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LockWait(pub(super) &'static str);
+
+impl LockWait {
+    /// As long as the session does.
+    pub(super) const PATIENT: Self = Self("");
+    /// A second.
+    pub(super) const SHORT: Self = Self(" WAIT 1");
 }
 
 /// What the journal says of the users of a batch.
@@ -104,44 +117,55 @@ impl Store {
         }
         let tables = Tables::of(&source.name);
         let mut tx = self.begin().await?;
-        let mut known = lock_users(&mut tx, &tables, batch).await?;
-        let past = read_past(&mut tx, &tables, known.values()).await?;
-        let mut refused = Vec::new();
-        let mut accepted = Vec::new();
-        for (index, submission) in batch.iter().enumerate() {
-            match accept(index, submission, known.remove(&submission.source_uid), &past) {
-                Ok(one) => accepted.push(one),
-                Err(error) => refused.push((index, error)),
-            }
-        }
-        let taken = refuse_taken(&mut tx, source, &mut accepted).await?;
-        refused.extend(taken.into_iter().map(|index| (index, SubmitError::TargetUidTaken)));
-        let gone = refuse_gone(&mut tx, source, &mut accepted).await?;
-        refused.extend(gone.into_iter().map(|(index, field)| (index, SubmitError::Gone(field))));
+        let Sorted { refused, mut accepted } =
+            sort(&mut tx, &tables, source, batch, LockWait::PATIENT).await?;
         let refused = refused.into_iter().map(|(index, error)| (index, Err(error)));
         if dry_run || accepted.is_empty() {
+            tx.rollback().await?;
             let valid = accepted.iter().map(|one| (one.index, Ok(BulkAccepted::Valid(Place::of(&one.user)))));
             return Ok(in_order(refused.chain(valid)));
         }
-        write_users(&mut tx, &tables, &mut accepted).await?;
-        write_target_uids(&mut tx, source, &accepted).await?;
-        let ids = write_rows(&mut tx, &tables, source, &accepted).await?;
-        let created = accepted.iter().map(|one| {
-            let id = ids.get(&one.user.id.0).copied().ok_or(Error::RowsAffected {
-                table: "journal",
-                expected: 1,
-                actual: 0,
-            })?;
-            Ok((one.index, Ok(BulkAccepted::Created(JournalId(id)))))
-        });
-        let created = created.collect::<Result<Vec<_>>>()?;
+        let records = write_accepted(&mut tx, &tables, source, &mut accepted).await?;
         tx.commit().await?;
+        let created = accepted.iter().zip(records);
+        let created = created.map(|(one, record)| (one.index, Ok(BulkAccepted::Created(record.id))));
         Ok(in_order(refused.chain(created)))
     }
 }
 
+/// A batch, sorted; nothing is written yet.
+pub(super) struct Sorted<'s> {
+    pub(super) refused: Vec<(usize, SubmitError)>,
+    pub(super) accepted: Vec<Accepted<'s>>,
+}
+
+/// Says which of `batch` are refused, and why; locks what the others need.
+pub(super) async fn sort<'s>(
+    connection: &mut MySqlConnection,
+    tables: &Tables,
+    source: &Source,
+    batch: &'s [Submission],
+    wait: LockWait,
+) -> Result<Sorted<'s>> {
+    let mut known = lock_users(connection, tables, batch, wait).await?;
+    let past = read_past(connection, tables, known.values()).await?;
+    let mut refused = Vec::new();
+    let mut accepted = Vec::new();
+    for (index, submission) in batch.iter().enumerate() {
+        match accept(index, submission, known.remove(&submission.source_uid), &past) {
+            Ok(one) => accepted.push(one),
+            Err(error) => refused.push((index, error)),
+        }
+    }
+    let taken = refuse_taken(connection, source, &mut accepted, wait).await?;
+    refused.extend(taken.into_iter().map(|index| (index, SubmitError::TargetUidTaken)));
+    let gone = refuse_gone(connection, source, &mut accepted, wait).await?;
+    refused.extend(gone.into_iter().map(|(index, field)| (index, SubmitError::Gone(field))));
+    Ok(Sorted { refused, accepted })
+}
+
 /// The answers, each with its place in the batch, in that order.
-fn in_order(answers: impl Iterator<Item = (usize, BulkAnswer)>) -> Vec<BulkAnswer> {
+pub(super) fn in_order<A>(answers: impl Iterator<Item = (usize, A)>) -> Vec<A> {
     let mut answers: Vec<_> = answers.collect();
     answers.sort_unstable_by_key(|(index, _)| *index);
     answers.into_iter().map(|(_, answer)| answer).collect()
@@ -153,6 +177,7 @@ fn accept<'s>(
     known: Option<User>,
     past: &Past,
 ) -> Result<Accepted<'s>, SubmitError> {
+    let is_known = known.is_some();
     let takes_uid = known.as_ref().is_none_or(|user| submission.user.moves(user));
     let host_before = known.as_ref().map(|user| user.sourcehost);
     if let Some(UserId(id)) = known.as_ref().map(|user| user.id) {
@@ -170,19 +195,21 @@ fn accept<'s>(
     }
     let user = submission.user.merge(known, &submission.source_uid).map_err(SubmitError::Missing)?;
     let takes_place = takes_uid || host_before != Some(user.sourcehost);
-    Ok(Accepted { index, submission, user, takes_uid, takes_place })
+    Ok(Accepted { index, submission, user, takes_uid, takes_place, is_known })
 }
 
 async fn lock_users(
     connection: &mut MySqlConnection,
     tables: &Tables,
     batch: &[Submission],
+    LockWait(wait): LockWait,
 ) -> Result<HashMap<String, User>> {
     let statement =
         format!("SELECT {} {}", users::COLUMNS, tables.text("FROM {users} u WHERE u.source_uid IN "));
     let users: Vec<User> = Statement::new(statement)
         .list(batch.iter().map(|submission| &submission.source_uid))
         .sql(" ORDER BY u.id FOR UPDATE")
+        .sql(wait)
         .fetch_all(connection)
         .await?;
     Ok(users.into_iter().map(|user| (user.source_uid.clone(), user)).collect())
@@ -222,6 +249,7 @@ async fn refuse_taken(
     connection: &mut MySqlConnection,
     source: &Source,
     accepted: &mut Vec<Accepted<'_>>,
+    LockWait(wait): LockWait,
 ) -> Result<Vec<usize>> {
     let takers = accepted.iter().filter(|one| one.takes_uid);
     let wanted: Vec<(u32, String)> =
@@ -236,6 +264,7 @@ async fn refuse_taken(
             row.value(target).value(folded);
         })
         .sql(") FOR UPDATE")
+        .sql(wait)
         .fetch_all(connection)
         .await?;
     let owners: HashMap<_, _> =
@@ -257,11 +286,12 @@ async fn refuse_gone(
     connection: &mut MySqlConnection,
     source: &Source,
     accepted: &mut Vec<Accepted<'_>>,
+    wait: LockWait,
 ) -> Result<Vec<(usize, &'static str)>> {
     let movers = || accepted.iter().filter(|one| one.takes_place);
     let users: Vec<&User> = movers().map(|one| &one.user).collect();
     let indices: Vec<usize> = movers().map(|one| one.index).collect();
-    let gone = hold_places(connection, source.id, &users).await?;
+    let gone = hold_places(connection, source.id, &users, wait).await?;
     let gone: Vec<_> = gone.into_iter().map(|(place, field)| (indices[place], field)).collect();
     accepted.retain(|one| !gone.iter().any(|(index, _)| *index == one.index));
     Ok(gone)

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     Error, Result, Source, Sourcehost, Store,
-    claim_rows::{Admission, Row, lock_hosts, lock_rows, read_sources, read_users},
+    claim_rows::{Admission, Begun, Row, begin_claim, by_id, lock_rows, read_users},
     error::expect_rows,
     spelled::Statement,
     tables::Tables,
@@ -126,10 +126,7 @@ impl Store {
 
     async fn claim_once(&self, holder: &Holder, requests: &[ClaimRequest]) -> Result<Vec<Decision>> {
         let mut decisions = Vec::with_capacity(requests.len());
-        let mut tx = self.begin().await?;
-        let mut hosts = lock_hosts(&mut tx, requests).await?;
-        // After the locks, which may have been waited for: a pause that was answered meanwhile holds.
-        let sources = read_sources(&mut tx).await?;
+        let (mut tx, Begun { mut hosts, sources }) = begin_claim(self, requests).await?;
         let mut by_source: BTreeMap<SourceId, Vec<ClaimRequest>> = BTreeMap::new();
         for request in requests {
             by_source.entry(request.job.source).or_default().push(*request);
@@ -167,9 +164,11 @@ async fn claim_of_source(
     if granted.is_empty() {
         return Ok(());
     }
-    mark_running(connection, holder, &tables, &granted).await?;
-    insert_leases(connection, holder, source, &granted).await?;
-    let mut users = read_users(connection, &tables, &granted).await?;
+    let grant = mark_running(holder, &tables, &granted).then(&insert_leases(holder, source, &granted));
+    let [marked, leased, users] = grant.then(&read_users(&tables, &granted)).run(connection).await?;
+    expect_rows("journal", granted.len() as u64, marked.affected)?;
+    expect_rows("leases", granted.len() as u64, leased.affected)?;
+    let mut users = by_id(&users)?;
     for row in granted {
         let user =
             users.remove(&row.user).ok_or(Error::Inconsistent { table: "journal", column: "user_id" })?;
@@ -206,31 +205,18 @@ fn admit<'r>(
     Ok(row)
 }
 
-async fn mark_running(
-    connection: &mut MySqlConnection,
-    holder: &Holder,
-    tables: &Tables,
-    granted: &[&Row],
-) -> Result<()> {
-    let updated = Statement::new(tables.text(
+fn mark_running(holder: &Holder, tables: &Tables, granted: &[&Row]) -> Statement {
+    Statement::new(tables.text(
         "UPDATE {journal} SET status = 'SYNC', epoch = epoch + 1, cancel_requested = FALSE,
              started = COALESCE(started, UTC_TIMESTAMP(3)), modified = UTC_TIMESTAMP(3), backend = ",
     ))
     .value(&holder.name)
     .sql(" WHERE status = 'SCHEDULED' AND id IN ")
     .list(granted.iter().map(|row| row.id.0))
-    .execute(connection)
-    .await?;
-    expect_rows("journal", granted.len() as u64, updated)
 }
 
-async fn insert_leases(
-    connection: &mut MySqlConnection,
-    holder: &Holder,
-    source: &Source,
-    granted: &[&Row],
-) -> Result<()> {
-    let inserted = Statement::new(
+fn insert_leases(holder: &Holder, source: &Source, granted: &[&Row]) -> Statement {
+    Statement::new(
         "INSERT INTO leases (source_id, journal_id, user_id, sourcehost_id, backend_id, incarnation, epoch, claimed)
          VALUES ",
     )
@@ -238,7 +224,4 @@ async fn insert_leases(
         values.value(source.id.0).value(row.id.0).value(row.user.0).value(row.host.0);
         values.value(holder.backend.0).value(holder.incarnation).value(row.epoch.0 + 1).sql("UTC_TIMESTAMP(3)");
     })
-    .execute(connection)
-    .await?;
-    expect_rows("leases", granted.len() as u64, inserted)
 }

@@ -7,7 +7,7 @@ use sqlx::MySqlConnection;
 use super::{
     Error, Result, Source, Store,
     claim::{ClaimRequest, Claimed, Holder},
-    claim_rows::{Admission, lock_hosts, lock_rows, read_sources, read_users},
+    claim_rows::{Admission, Begun, begin_claim, by_id, lock_rows, read_users},
     spelled::Statement,
     tables::Tables,
 };
@@ -22,9 +22,7 @@ impl Store {
     }
 
     async fn read_back_once(&self, holder: &Holder, requests: &[ClaimRequest]) -> Result<Vec<Claimed>> {
-        let mut tx = self.begin().await?;
-        let hosts = lock_hosts(&mut tx, requests).await?;
-        let sources = read_sources(&mut tx).await?;
+        let (mut tx, Begun { hosts, sources }) = begin_claim(self, requests).await?;
         let mut by_source: BTreeMap<SourceId, Vec<ClaimRequest>> = BTreeMap::new();
         for request in requests {
             by_source.entry(request.job.source).or_default().push(*request);
@@ -56,7 +54,8 @@ async fn held_of_source(
     if held.is_empty() {
         return Ok(Vec::new());
     }
-    let mut users = read_users(connection, &tables, &held).await?;
+    let [users] = read_users(&tables, &held).run(connection).await?;
+    let mut users = by_id(&users)?;
     held.into_iter()
         .map(|row| {
             let missing = |column| Error::Inconsistent { table: "journal", column };

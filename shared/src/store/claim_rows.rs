@@ -1,17 +1,18 @@
 //! What a claim reads, and locks: source hosts in the order of their ids, then rows of the journal.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sqlx::{FromRow, MySqlConnection, Row as _, mysql::MySqlRow};
 
 use super::{
-    Error, Result, Source, Sourcehost,
+    Error, Result, Source, Sourcehost, Store,
     claim::{ClaimRequest, Claimed},
     outbox::or_none,
+    pool::Transaction,
     sourcehosts,
-    spelled::Statement,
+    spelled::{Answer, Statement},
     tables::Tables,
     users,
 };
@@ -95,41 +96,39 @@ impl Row {
     }
 }
 
-pub(super) async fn read_sources(connection: &mut MySqlConnection) -> Result<HashMap<SourceId, Source>> {
-    let sources: Vec<Source> =
-        sqlx::query_as("SELECT id, name, paused FROM sources").fetch_all(connection).await?;
-    Ok(sources.into_iter().map(|source| (source.id, source)).collect())
+/// What every claim begins with.
+pub(super) struct Begun {
+    pub(super) hosts: HashMap<HostId, Admission>,
+    pub(super) sources: HashMap<SourceId, Source>,
 }
 
-/// Locks the hosts in the order of their ids and counts their leases: the truth about use.
-pub(super) async fn lock_hosts(
-    connection: &mut MySqlConnection,
-    requests: &[ClaimRequest],
-) -> Result<HashMap<HostId, Admission>> {
+/// Locks the hosts in the order of their ids, then counts their leases, the truth about use, and reads the Sources:
+/// the locks may have been waited for, and a pause that was answered meanwhile holds.
+pub(super) async fn begin_claim(store: &Store, requests: &[ClaimRequest]) -> Result<(Transaction, Begun)> {
     let ids: BTreeSet<HostId> = requests.iter().map(|request| request.host).collect();
     let ids = || ids.iter().map(|id| id.0);
-    let rows: Vec<Admission> = Statement::new(format!(
+    let lock = Statement::new(format!(
         "SELECT {}, NOT (h.paused OR COALESCE(h.suspended_until > UTC_TIMESTAMP(3), FALSE)) AS open
          FROM sourcehosts h WHERE h.id IN ",
         sourcehosts::COLUMNS
     ))
     .list(ids())
-    .sql(&format!(" ORDER BY h.id FOR UPDATE WAIT {LOCK_WAIT_SECS}"))
-    .fetch_all(&mut *connection)
-    .await?;
-    let mut hosts: HashMap<HostId, Admission> = rows.into_iter().map(|row| (row.host.id, row)).collect();
-    let in_use: Vec<(u32, i64)> =
-        Statement::new("SELECT sourcehost_id, COUNT(*) FROM leases WHERE sourcehost_id IN ")
-            .list(ids())
-            .sql(" GROUP BY sourcehost_id")
-            .fetch_all(connection)
-            .await?;
-    for (id, leases) in in_use {
+    .sql(&format!(" ORDER BY h.id FOR UPDATE WAIT {LOCK_WAIT_SECS}"));
+    let count = Statement::new("SELECT sourcehost_id, COUNT(*) FROM leases WHERE sourcehost_id IN ")
+        .list(ids())
+        .sql(" GROUP BY sourcehost_id");
+    let read = Statement::new("SELECT id, name, paused FROM sources");
+    let (tx, [_, hosts, in_use, sources]) = store.begin_with(&lock.then(&count).then(&read)).await?;
+    let hosts: Vec<Admission> = hosts.read()?;
+    let mut hosts: HashMap<HostId, Admission> = hosts.into_iter().map(|row| (row.host.id, row)).collect();
+    for (id, leases) in in_use.read::<(u32, i64)>()? {
         if let Some(host) = hosts.get_mut(&HostId(id)) {
             host.room = host.room.saturating_sub(u32::try_from(leases).unwrap_or(u32::MAX));
         }
     }
-    Ok(hosts)
+    let sources: Vec<Source> = sources.read()?;
+    let sources = sources.into_iter().map(|source| (source.id, source)).collect();
+    Ok((tx, Begun { hosts, sources }))
 }
 
 pub(super) async fn lock_rows(
@@ -138,7 +137,8 @@ pub(super) async fn lock_rows(
     tables: &Tables,
     requests: &[ClaimRequest],
 ) -> Result<HashMap<JournalId, Row>> {
-    let statement = Statement::new(
+    let ids = || requests.iter().map(|request| request.job.journal.0);
+    let lock = Statement::new(
         tables.text(
             "SELECT id, user_id, sourcehost_id, target_id, status, phase, priority, forced, epoch, attempt, losses, details, carried, pre_started, post_started,
                  cleanup, trace,
@@ -151,10 +151,19 @@ pub(super) async fn lock_rows(
              FROM {journal} WHERE id IN "
         ),
     )
-    .list(requests.iter().map(|request| request.job.journal.0))
+    .list(ids())
     .sql(&format!(" ORDER BY id FOR UPDATE WAIT {LOCK_WAIT_SECS}"));
+    // Behind the locks: what ended while they were waited for counts no more.
+    let leased = Statement::new("SELECT user_id FROM leases WHERE source_id = ")
+        .value(source.id.0)
+        .sql(&tables.text(" AND user_id IN (SELECT user_id FROM {journal} WHERE id IN "))
+        .list(ids())
+        .sql(")");
+    let answers = or_none(lock.then(&leased).run::<2>(connection).await.map(Vec::from))?;
+    let [locked, leased] = &answers[..] else { return Ok(HashMap::new()) };
+    let leased: HashSet<u64> = leased.read::<(u64,)>()?.into_iter().map(|(user,)| user).collect();
     let mut rows = HashMap::new();
-    for row in or_none(statement.fetch_rows(&mut *connection).await)? {
+    for row in &locked.rows {
         let (status, phase): (String, String) = (row.try_get("status")?, row.try_get("phase")?);
         let (wait_us, waited_us): (i64, i64) = (row.try_get("wait_us")?, row.try_get("waited_us")?);
         let row = Row {
@@ -174,7 +183,7 @@ pub(super) async fn lock_rows(
             wait_ms: wait_us / 1000 + i64::from(wait_us % 1000 > 0),
             waited_ms: waited_us / 1000,
             age_ms: row.try_get::<i64, _>("age_us")? / 1000,
-            user_leased: false,
+            user_leased: leased.contains(&row.try_get("user_id")?),
             blocks: json(row.try_get("details")?, "details")?.unwrap_or_default(),
             carried: json(row.try_get("carried")?, "carried")?,
             pre_started: row.try_get("pre_started")?,
@@ -185,7 +194,6 @@ pub(super) async fn lock_rows(
         };
         rows.insert(row.id, row);
     }
-    mark_leased_users(connection, source.id, &mut rows).await?;
     Ok(rows)
 }
 
@@ -195,33 +203,14 @@ fn json<T: DeserializeOwned>(text: Option<String>, column: &'static str) -> Resu
         .map_err(|_| Error::Inconsistent { table: "journal", column })
 }
 
-async fn mark_leased_users(
-    connection: &mut MySqlConnection,
-    source: SourceId,
-    rows: &mut HashMap<JournalId, Row>,
-) -> Result<()> {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let leased: Vec<(u64,)> = Statement::new("SELECT user_id FROM leases WHERE source_id = ")
-        .value(source.0)
-        .sql(" AND user_id IN ")
-        .list(rows.values().map(|row| row.user.0))
-        .fetch_all(connection)
-        .await?;
-    for row in rows.values_mut() {
-        row.user_leased = leased.contains(&(row.user.0,));
-    }
-    Ok(())
+/// Reads the users of these rows.
+pub(super) fn read_users(tables: &Tables, granted: &[&Row]) -> Statement {
+    let statement = format!("SELECT {} {}", users::COLUMNS, tables.text("FROM {users} u WHERE u.id IN "));
+    Statement::new(statement).list(granted.iter().map(|row| row.user.0))
 }
 
-pub(super) async fn read_users(
-    connection: &mut MySqlConnection,
-    tables: &Tables,
-    granted: &[&Row],
-) -> Result<HashMap<UserId, User>> {
-    let statement = format!("SELECT {} {}", users::COLUMNS, tables.text("FROM {users} u WHERE u.id IN "));
-    let users: Vec<User> =
-        Statement::new(statement).list(granted.iter().map(|row| row.user.0)).fetch_all(connection).await?;
+/// What [`read_users`] has found.
+pub(super) fn by_id(users: &Answer) -> Result<HashMap<UserId, User>> {
+    let users: Vec<User> = users.read()?;
     Ok(users.into_iter().map(|user| (user.id, user)).collect())
 }

@@ -120,6 +120,11 @@ impl From<MigrateError> for Error {
 }
 
 impl Error {
+    /// Nobody knows what became of a call.
+    pub const fn unanswered() -> Self {
+        Self::Unavailable(sqlx::Error::PoolTimedOut)
+    }
+
     /// Whether the same call may succeed later without anybody changing anything.
     pub const fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::Contended(_))

@@ -1,10 +1,10 @@
 //! Reading the journal: one row a migration.
 
 use serde_json::Value;
-use sqlx::{FromRow, MySqlConnection, Row as _, mysql::MySqlRow};
+use sqlx::{FromRow, Row as _, mysql::MySqlRow};
 use time::OffsetDateTime;
 
-use super::{Error, Result, Source, Store, tables::Tables};
+use super::{Result, Source, Store, tables::Tables};
 use crate::domain::{
     ids::{Epoch, JournalId, UserId},
     migration::{Phase, Status},
@@ -67,6 +67,13 @@ pub(super) const SELECT: &str = "SELECT j.id, j.user_id, u.source_uid, j.created
         j.sync_message_count, j.sync_speed, j.verification
     FROM {journal} j JOIN {users} u ON u.id = j.user_id";
 
+/// The same for what an insert gives back of its rows, but for the source uids, which stand elsewhere.
+pub(super) const RETURNING: &str =
+    " RETURNING id, user_id, '' AS source_uid, created, status, phase, priority, epoch,
+        not_before, started, stopped, modified, backend, attempt, details, target_message_count,
+        target_mailbox_size, source_message_count, source_mailbox_size, expunged_message_count,
+        sync_message_count, sync_speed, verification";
+
 fn unreadable(column: &str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> sqlx::Error {
     sqlx::Error::ColumnDecode { index: format!("journal.{column}"), source: error.into() }
 }
@@ -105,18 +112,6 @@ impl FromRow<'_, MySqlRow> for Record {
             verification: json("verification")?,
         })
     }
-}
-
-/// One record within a transaction.
-pub(super) async fn read_one(
-    connection: &mut MySqlConnection,
-    tables: &Tables,
-    id: JournalId,
-) -> Result<Record> {
-    let statement = format!("{} WHERE j.id = ?", tables.text(SELECT));
-    let record: Option<Record> =
-        sqlx::query_as(sqlx::AssertSqlSafe(statement)).bind(id.0).fetch_optional(connection).await?;
-    record.ok_or(Error::RowsAffected { table: "journal", expected: 1, actual: 0 })
 }
 
 impl Store {

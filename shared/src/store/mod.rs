@@ -41,6 +41,7 @@ mod summary;
 mod tables;
 mod target_state;
 mod targets;
+mod together;
 mod troubles;
 mod user_changes;
 mod user_fields;
@@ -49,7 +50,10 @@ mod users;
 
 use std::time::Duration;
 
-use self::pool::{Pool, Transaction};
+use self::{
+    pool::{Pool, Transaction},
+    spelled::{Answer, Statement},
+};
 
 pub use audit::{AuditEntry, AuditFilter, Intent, Noted};
 pub use backends::{Backend, BackendState, Registration, WorkerHeartbeat};
@@ -105,6 +109,15 @@ impl Store {
     async fn begin(&self) -> Result<Transaction> {
         // A pool's future is large, and every caller would hold it.
         let begun = tokio::time::timeout(ANSWER_LIMIT, Box::pin(self.pool.begin())).await;
+        Ok(begun.map_err(|_| sqlx::Error::PoolTimedOut)??)
+    }
+
+    /// Begins a transaction with its first statements, see [`Pool::begin_with`].
+    async fn begin_with<const COUNT: usize>(
+        &self,
+        first: &Statement,
+    ) -> Result<(Transaction, [Answer; COUNT])> {
+        let begun = tokio::time::timeout(ANSWER_LIMIT, Box::pin(self.pool.begin_with(first))).await;
         Ok(begun.map_err(|_| sqlx::Error::PoolTimedOut)??)
     }
 

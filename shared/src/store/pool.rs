@@ -19,7 +19,10 @@ use sqlx::{
     pool::PoolConnection,
 };
 
-use super::Options;
+use super::{
+    Options,
+    spelled::{Answer, Statement},
+};
 
 /// How every connection is set up. Waits for locks, also for those of whole tables, and transactions that
 /// their process has forgotten (it may be frozen) come to an end.
@@ -78,6 +81,17 @@ impl Pool {
         let mut loan = self.acquire().await?;
         sqlx::raw_sql("BEGIN").execute(&mut *loan).await?;
         Ok(Transaction(loan))
+    }
+
+    /// Begins a transaction, and runs its first statements in the same round trip; gives the answer of each, with
+    /// that of `BEGIN` before them.
+    pub(super) async fn begin_with<const COUNT: usize>(
+        &self,
+        first: &Statement,
+    ) -> sqlx::Result<(Transaction, [Answer; COUNT])> {
+        let mut loan = self.acquire().await?;
+        let answers = Statement::new("BEGIN").then(first).run(&mut loan).await?;
+        Ok((Transaction(loan), answers))
     }
 
     /// Closes every connection; calls in flight finish first.

@@ -7,7 +7,8 @@
 
 use std::fmt::Write as _;
 
-use sqlx::{AssertSqlSafe, FromRow, MySqlConnection, mysql::MySqlRow};
+use futures::TryStreamExt as _;
+use sqlx::{AssertSqlSafe, Either, Executor as _, FromRow, MySqlConnection, mysql::MySqlRow};
 use time::PrimitiveDateTime;
 use uuid::Uuid;
 
@@ -82,6 +83,16 @@ impl Value for PrimitiveDateTime {
                 time.microsecond()
             ),
         );
+    }
+}
+
+/// A variable of the session.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Variable(pub(super) &'static str);
+
+impl Value for Variable {
+    fn spell(&self, text: &mut String) {
+        text.push_str(self.0);
     }
 }
 
@@ -184,9 +195,53 @@ impl Statement {
         self.fetch_rows(connection).await?.iter().map(T::from_row).collect()
     }
 
+    /// Runs statements that follow each other, in one round trip; gives the answer of each.
+    pub(super) async fn run<const COUNT: usize>(
+        self,
+        connection: &mut MySqlConnection,
+    ) -> sqlx::Result<[Answer; COUNT]> {
+        let mut answers = std::array::from_fn(|_| Answer::default());
+        let mut ended = 0;
+        let mut parts = connection.fetch_many(sqlx::raw_sql(AssertSqlSafe(self.0)));
+        while let Some(part) = parts.try_next().await? {
+            let answer = answers.get_mut(ended).ok_or_else(|| miscounted(COUNT))?;
+            match part {
+                Either::Left(end) => {
+                    answer.affected = end.rows_affected();
+                    ended += 1;
+                }
+                Either::Right(row) => answer.rows.push(row),
+            }
+        }
+        if ended == COUNT { Ok(answers) } else { Err(miscounted(COUNT)) }
+    }
+
     /// The same, as the database has them.
     pub(super) async fn fetch_rows(self, connection: &mut MySqlConnection) -> sqlx::Result<Vec<MySqlRow>> {
         sqlx::raw_sql(AssertSqlSafe(self.0)).fetch_all(connection).await
+    }
+}
+
+fn miscounted(expected: usize) -> sqlx::Error {
+    sqlx::Error::Protocol(format!("there were not {expected} answers"))
+}
+
+/// What one of several statements has answered.
+#[derive(Default)]
+pub(super) struct Answer {
+    /// Its rows.
+    pub(super) rows: Vec<MySqlRow>,
+    /// How many rows it has changed.
+    pub(super) affected: u64,
+}
+
+impl Answer {
+    /// Its rows, decoded.
+    pub(super) fn read<T>(&self) -> sqlx::Result<Vec<T>>
+    where
+        T: for<'r> FromRow<'r, MySqlRow>,
+    {
+        self.rows.iter().map(T::from_row).collect()
     }
 }
 

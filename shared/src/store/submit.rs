@@ -3,15 +3,15 @@
 use time::{OffsetDateTime, PrimitiveDateTime, UtcOffset};
 
 use super::{
-    Error, Noted, Record, Result, Source, Store, UserFields, audit, journal, outbox, places::hold_places,
-    tables::Tables, users,
+    Error, Noted, Record, Result, Source, Store, UserFields, audit,
+    bulk::LockWait,
+    bulk_rows::{insert_rows, insert_target_uids, insert_users},
+    places::hold_places,
+    spelled::{Statement, Variable},
+    tables::Tables,
+    users,
 };
-use crate::domain::{
-    ids::{JobId, JournalId},
-    migration::Phase,
-    trace::TraceParent,
-    user::User,
-};
+use crate::domain::{ids::JournalId, migration::Phase, trace::TraceParent, user::User};
 
 /// A migration to submit.
 #[derive(Debug, Clone)]
@@ -103,8 +103,9 @@ impl Store {
 
     async fn submit_once(&self, source: &Source, submission: &Submission) -> Result<Submitted, SubmitError> {
         let tables = Tables::of(&source.name);
-        let mut tx = self.begin().await?;
-        let known = users::lock_user(&mut tx, &tables, &submission.source_uid).await?;
+        let lock = users::lock(&tables, &submission.source_uid);
+        let (mut tx, [_, known]) = self.begin_with(&lock).await?;
+        let known = known.read::<User>()?.pop();
         if let Some(user) = &known
             && let Err(refusal) = refuse_known(&mut tx, &tables, user, submission).await
         {
@@ -114,31 +115,61 @@ impl Store {
         }
         let before = known.as_ref().map(|user| (user.target, user.target_uid.clone()));
         let host_before = known.as_ref().map(|user| user.sourcehost);
-        let mut user = submission.user.merge(known, &submission.source_uid).map_err(SubmitError::Missing)?;
+        let user = submission.user.merge(known, &submission.source_uid).map_err(SubmitError::Missing)?;
         // A user that is there already holds its places.
         if host_before != Some(user.sourcehost)
             || before.as_ref().is_none_or(|before| before.0 != user.target)
         {
-            let gone = hold_places(&mut tx, source.id, &[&user]).await?;
+            let gone = hold_places(&mut tx, source.id, &[&user], LockWait::PATIENT).await?;
             if let Some((_, field)) = gone.first() {
+                tx.rollback().await?;
                 return Err(SubmitError::Gone(field));
             }
         }
-        user.id = users::write_user(&mut tx, &tables, &user).await?;
-        let is_known = before.is_some();
-        if before.is_none_or(|(target, uid)| target != user.target || uid != user.target_uid) {
-            users::take_target_uid(&mut tx, source.id, &user, is_known).await.map_err(|error| {
-                if error.is_conflict_on("PRIMARY") { SubmitError::TargetUidTaken } else { error.into() }
-            })?;
-        }
-        let id = insert_row(&mut tx, &tables, &user, submission).await?;
-        outbox::add_job(&mut tx, JobId { source: source.id, journal: id }).await?;
-        if let Some(noted) = &submission.noted {
-            audit::note(&mut tx, noted).await?;
-        }
-        let record = journal::read_one(&mut tx, &tables, id).await?;
+        let write = match before {
+            None => write_new(&tables, source, &user),
+            Some((target, uid)) => {
+                users::write_user(&mut tx, &tables, &user).await?;
+                if target != user.target || uid != user.target_uid {
+                    users::take_target_uid(&mut tx, source.id, &user, true).await.map_err(taken)?;
+                }
+                Statement::new("SET @user = ").value(user.id.0)
+            }
+        };
+        let write = write.then(&write_row(&tables, source, &user, submission));
+        let mut written: Vec<Record> = write.fetch_all(&mut tx).await.map_err(|error| taken(error.into()))?;
+        let record = written.pop().ok_or(Error::RowsAffected { table: "journal", expected: 1, actual: 0 })?;
         tx.commit().await?;
-        Ok(Submitted { record })
+        Ok(Submitted { record: Record { source_uid: user.source_uid, ..record } })
+    }
+}
+
+/// Another user has the target uid.
+fn taken(error: Error) -> SubmitError {
+    // Of all keys that a submit inserts, it is the one that is called so and is given.
+    if error.is_conflict_on("PRIMARY") { SubmitError::TargetUidTaken } else { error.into() }
+}
+
+/// The id of the user, once it is known.
+const USER: Variable = Variable("@user");
+
+/// Inserts a new user, sets [`USER`], and takes its target uid.
+fn write_new(tables: &Tables, source: &Source, user: &User) -> Statement {
+    insert_users(tables, &[user])
+        .then(&Statement::new("SET @user = LAST_INSERT_ID()"))
+        .then(&insert_target_uids(source.id, [(user, USER)]))
+}
+
+/// Inserts the row of the journal, which it gives, its note for the queue, and the entry of the audit log.
+fn write_row(tables: &Tables, source: &Source, user: &User, submission: &Submission) -> Statement {
+    let row = insert_rows(tables, [(user, USER, submission)]).then(
+        &Statement::new("INSERT INTO outbox (kind, source_id, ref_id) VALUES ('MIGRATION', ")
+            .value(source.id.0)
+            .sql(", LAST_INSERT_ID())"),
+    );
+    match &submission.noted {
+        Some(noted) => row.then(&audit::note_all([noted])),
+        None => row,
     }
 }
 
@@ -196,28 +227,4 @@ pub(super) async fn was_synced(
 pub(super) fn database_time(time: OffsetDateTime) -> PrimitiveDateTime {
     let time = time.to_offset(UtcOffset::UTC);
     PrimitiveDateTime::new(time.date(), time.time())
-}
-
-async fn insert_row(
-    tx: &mut sqlx::MySqlConnection,
-    tables: &Tables,
-    user: &User,
-    submission: &Submission,
-) -> Result<JournalId> {
-    let inserted = sqlx::query(tables.sql(
-        "INSERT INTO {journal} (user_id, sourcehost_id, target_id, status, phase, priority, not_before,
-             forced, trace, created, modified)
-         VALUES (?, ?, ?, 'SCHEDULED', ?, ?, ?, ?, ?, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))",
-    ))
-    .bind(user.id.0)
-    .bind(user.sourcehost.0)
-    .bind(user.target.0)
-    .bind(submission.phase.as_str())
-    .bind(submission.priority)
-    .bind(submission.not_before.map(database_time))
-    .bind(submission.force)
-    .bind(submission.trace.map(|trace| trace.to_string()))
-    .execute(tx)
-    .await?;
-    Ok(JournalId(inserted.last_insert_id()))
 }

@@ -4,6 +4,7 @@ use sqlx::MySqlConnection;
 
 use super::{
     Error, Result, Source, Store, UserFields,
+    bulk::LockWait,
     places::hold_places,
     submit::was_synced,
     tables::Tables,
@@ -86,7 +87,7 @@ async fn refuse_open(tx: &mut MySqlConnection, tables: &Tables, user: UserId) ->
 }
 
 async fn hold(tx: &mut MySqlConnection, source: &Source, user: &User) -> Result<(), UserError> {
-    let gone = hold_places(tx, source.id, &[user]).await?;
+    let gone = hold_places(tx, source.id, &[user], LockWait::PATIENT).await?;
     gone.first().map_or(Ok(()), |(_, field)| Err(UserError::Gone(field)))
 }
 

@@ -2,7 +2,7 @@
 
 use sqlx::{FromRow, MySqlConnection, Row as _, mysql::MySqlRow};
 
-use super::{Result, Source, Store, tables::Tables};
+use super::{Result, Source, Store, spelled::Statement, tables::Tables};
 use crate::domain::{
     ids::{HostId, SourceId, TargetId, UserId},
     sealed::Sealed,
@@ -49,15 +49,19 @@ impl FromRow<'_, MySqlRow> for User {
     }
 }
 
+/// Reads the user of this uid, and locks it until the transaction ends.
+pub(super) fn lock(tables: &Tables, source_uid: &str) -> Statement {
+    let statement = format!("SELECT {COLUMNS} {}", tables.text("FROM {users} u WHERE u.source_uid = "));
+    Statement::new(statement).value(source_uid).sql(" FOR UPDATE")
+}
+
 /// The user of this uid, locked until the transaction ends.
 pub(super) async fn lock_user(
     connection: &mut MySqlConnection,
     tables: &Tables,
     source_uid: &str,
 ) -> Result<Option<User>> {
-    let statement =
-        format!("SELECT {COLUMNS} {}", tables.text("FROM {users} u WHERE u.source_uid = ? FOR UPDATE"));
-    Ok(sqlx::query_as(sqlx::AssertSqlSafe(statement)).bind(source_uid).fetch_optional(connection).await?)
+    Ok(lock(tables, source_uid).fetch_all(connection).await?.pop())
 }
 
 /// Writes every column of a user: inserted when `user.id` is 0, updated otherwise. Gives its id.

@@ -22,9 +22,9 @@ impl Claimant {
             finish: finish.clone(),
         };
         match self.results.join(ended, |ended| self.finish_together(ended)).await {
-            Some(Some(answer)) => answer,
+            Ok(Some(answer)) => answer,
             // It was not recorded, or it may have been.
-            Some(None) | None => self.store.finish(&claimed.source, claimed.job, claimed.epoch, finish).await,
+            Ok(None) | Err(_) => self.store.finish(&claimed.source, claimed.job, claimed.epoch, finish).await,
         }
     }
 
@@ -53,7 +53,7 @@ impl Claimant {
             self.settle(&releases, TELL_LIMIT).await;
             vec![(); releases.len()]
         };
-        if self.releases.join(release, together).await.is_none() {
+        if self.releases.join(release, together).await.is_err() {
             self.settle(&[release], TELL_LIMIT).await;
         }
     }

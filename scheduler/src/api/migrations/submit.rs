@@ -60,7 +60,7 @@ pub async fn submit(
     let submission = order.look_up(&app, &source, &mut Places::default(), fields).await?;
     let noted = note.with_change(StatusCode::CREATED);
     let submission = Submission { trace, noted, ..submission };
-    let submitted = app.store.submit(&source, &submission).await.map_err(refused)?;
+    let submitted = app.submitter.submit(source, submission).await.map_err(refused)?;
     app.relay.notify_one();
     let created = Record::from(&submitted.record);
     let location = format!("{}/migrations/{}", path_of(&submitted.record.source_uid), submitted.record.id);

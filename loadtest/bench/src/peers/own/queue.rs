@@ -9,12 +9,12 @@ use anyhow::{Context as _, Result, ensure};
 use apalis::prelude::{BoxDynError, Data, WorkerBuilder, WorkerBuilderExt as _, WorkerError};
 use apalis_core::backend::TaskSink as _;
 use apalis_core::task::builder::TaskBuilder;
+use dmf_shared::batcher::Batcher;
 use dmf_shared::domain::ids::{Epoch, HostId, JobId, JournalId, SourceId, TargetId};
 use dmf_shared::queue::{
     Backend, BackendOptions, Free, Hold, Host, Job as Pushed, JobState, Lessor, Producer, Proposal, Queue,
     Running, Settlement, Then,
 };
-use dmf_worker::batcher::Batcher;
 use futures::{FutureExt as _, stream};
 use tokio::sync::Notify;
 

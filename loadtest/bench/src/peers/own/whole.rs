@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use apalis::prelude::{BoxDynError, Data, WorkerBuilder, WorkerBuilderExt as _, WorkerError};
 use dmf_scheduler::{rebuild, relay};
+use dmf_shared::batcher::Batcher;
 use dmf_shared::config::{DataSource, Environment, Reader, Sources};
 use dmf_shared::domain::command::Command;
 use dmf_shared::domain::ids::{HostId, TargetId};
@@ -17,7 +18,6 @@ use dmf_shared::store::{
     BackendState, Counts, Finish, Finished, Holder, NewSourcehost, Options, Registration, Source, Store,
     Submission, UserFields,
 };
-use dmf_worker::batcher::Batcher;
 use dmf_worker::held::{Held, Table};
 use dmf_worker::lessor::Claimant;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};

@@ -17,6 +17,15 @@ const MOST: usize = 64;
 /// How long a call waits for those before it.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// Why a call has no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unjoined {
+    /// Those before it took too long: it was not done, and will not be.
+    NotDone,
+    /// What it went along with broke off: it may be done or not.
+    Unknown,
+}
+
 /// Where calls gather.
 #[derive(Debug)]
 pub struct Batcher<I, O> {
@@ -41,8 +50,8 @@ impl<I, O> Default for Batcher<I, O> {
 
 impl<I: Send, O: Send> Batcher<I, O> {
     /// Has `item` done by `run`, of this call or of one before it, which gives an answer for each item in their
-    /// order. `None` when those before took too long, or broke off: then it may be done or not.
-    pub async fn join<F, R>(&self, item: I, run: F) -> Option<O>
+    /// order.
+    pub async fn join<F, R>(&self, item: I, run: F) -> Result<O, Unjoined>
     where
         F: FnOnce(Vec<I>) -> R + Send,
         R: Future<Output = Vec<O>> + Send,
@@ -53,15 +62,19 @@ impl<I: Send, O: Send> Batcher<I, O> {
         let place = Place { batcher: self, number };
         let Ok(_turn) = tokio::time::timeout(PATIENCE, self.turn.lock()).await else {
             // Somebody may have taken it along just now.
-            return if place.leave() { None } else { told.await.ok() };
+            return if place.leave() {
+                Err(Unjoined::NotDone)
+            } else {
+                told.await.map_err(|_| Unjoined::Unknown)
+            };
         };
-        let Some(batch) = self.take_with(number) else { return told.await.ok() };
+        let Some(batch) = self.take_with(number) else { return told.await.map_err(|_| Unjoined::Unknown) };
         let (items, tells): (Vec<I>, Vec<_>) = batch.into_iter().map(|one| (one.item, one.tell)).unzip();
         for (tell, answer) in tells.into_iter().zip(run(items).await) {
             // Whoever does not wait any more does not need it.
             let _ = tell.send(answer);
         }
-        told.try_recv().ok()
+        told.try_recv().map_err(|_| Unjoined::Unknown)
     }
 
     /// This call and others, oldest first; `None` when it went along before.
@@ -122,7 +135,7 @@ mod tests {
         let join = |item| batcher.join(item, |items| double(Arc::clone(&gate), Arc::clone(&runs), items));
         let open = async { gate.add_permits(10) };
         let (answers, ()) = tokio::join!(join_all((0..100).map(join)), open);
-        assert_eq!(answers, (0..100).map(|item| Some(item * 2)).collect::<Vec<_>>());
+        assert_eq!(answers, (0..100).map(|item| Ok(item * 2)).collect::<Vec<_>>());
         assert_eq!(*runs.lock().unwrap(), [1, MOST, 99 - MOST]);
     }
 
@@ -132,9 +145,9 @@ mod tests {
         let join = |item| batcher.join(item, |items| double(Arc::clone(&gate), Arc::clone(&runs), items));
         let mut first = Box::pin(join(1));
         assert!(futures::poll!(&mut first).is_pending());
-        assert_eq!(join(2).await, None);
+        assert_eq!(join(2).await, Err(Unjoined::NotDone));
         gate.add_permits(1);
-        assert_eq!(first.await, Some(2));
+        assert_eq!(first.await, Ok(2));
         assert_eq!(*runs.lock().unwrap(), [1], "what has left is not done");
     }
 
@@ -147,10 +160,10 @@ mod tests {
         assert!(futures::poll!(&mut first).is_pending());
         assert!(futures::poll!(&mut second).is_pending() && futures::poll!(&mut third).is_pending());
         gate.add_permits(1);
-        assert_eq!(first.await, Some(2));
+        assert_eq!(first.await, Ok(2));
         // Takes the third along, and hangs.
         assert!(futures::poll!(&mut second).is_pending());
         drop(second);
-        assert_eq!(third.await, None);
+        assert_eq!(third.await, Err(Unjoined::Unknown));
     }
 }
