@@ -13,6 +13,7 @@ mod compare;
 mod footprint;
 mod k6;
 mod mail;
+mod micro;
 mod peers;
 mod plot;
 mod process;
@@ -77,6 +78,8 @@ enum Part {
     K6,
     /// This queue beside others, durable and in memory.
     Peers,
+    /// The smallest parts alone: words of doveadm, templates, Lua scripts.
+    Micro,
 }
 
 /// How much is measured.
@@ -122,6 +125,7 @@ async fn main() -> Result<()> {
                 };
                 peers::measure(&arguments.data, &choice, &mut report).await
             }
+            Part::Micro => micro::measure(&arguments.data, arguments.quick, &mut report).await,
         }
         .with_context(|| name.clone())?;
         let path = report.write(&arguments.reports)?;

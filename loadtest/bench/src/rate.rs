@@ -18,6 +18,12 @@ impl Samples {
         sorted.get(sorted.len().saturating_sub(1) / 2).copied().unwrap_or_default()
     }
 
+    /// All of them, divided by their number.
+    #[allow(clippy::cast_precision_loss, reason = "exact below 2^53")]
+    pub(crate) fn mean(&self) -> f64 {
+        self.0.iter().sum::<f64>() / self.0.len() as f64
+    }
+
     /// The least and the most.
     pub(crate) fn spread(&self) -> (f64, f64) {
         (self.least(), self.most())

@@ -3,7 +3,7 @@
 //! `[Mon DD HH:MM:SS ]dsync(USER): Error: TEXT`, `doveadm(USER)<PID><SESSION>: Info: TEXT`, `Fatal: TEXT`;
 //! usage texts come without any of it.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, iter};
 
 /// How bad a line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,17 +43,13 @@ pub struct LogLine<'l> {
 impl<'l> LogLine<'l> {
     /// Takes a line apart; it has no line end any more.
     pub fn parse(line: &'l str) -> Self {
-        for (name, level) in LEVELS {
-            if let Some(text) = line.strip_prefix(name) {
-                return Self { level: Some(level), text };
-            }
-        }
-        let found = LEVELS.iter().filter_map(|(name, level)| {
-            let at = line.match_indices(name).map(|(at, _)| at).find(|at| line[..*at].ends_with(": "))?;
-            Some((at, at + name.len(), *level))
+        let mut starts = iter::once(0).chain(colons(line).map(|at| at + 2));
+        let found = starts.find_map(|start| {
+            let rest = &line[start..];
+            LEVELS.iter().find_map(|(name, level)| Some((*level, rest.strip_prefix(name)?)))
         });
-        match found.min_by_key(|(at, ..)| *at) {
-            Some((_, text, level)) => Self { level: Some(level), text: &line[text..] },
+        match found {
+            Some((level, text)) => Self { level: Some(level), text },
             None => Self { level: None, text: line },
         }
     }
@@ -62,6 +58,12 @@ impl<'l> LogLine<'l> {
     pub fn is_error(&self) -> bool {
         self.level.is_some_and(|level| level >= Level::Error)
     }
+}
+
+/// Where `: ` stands. Lines come by the million, and this is several times as fast as a search for the two.
+pub(super) fn colons(text: &str) -> impl Iterator<Item = usize> + Clone {
+    let bytes = text.as_bytes();
+    memchr::memchr_iter(b':', bytes).filter(|at| bytes.get(at + 1) == Some(&b' '))
 }
 
 /// The line without what a client sent to log in: Dovecot quotes a command that the source refused or left

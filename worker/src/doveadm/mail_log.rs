@@ -6,11 +6,14 @@
 //! escaped and may itself hold `: box=` or `, uid=1`; its control characters are `?`, and over 64 bytes it is cut
 //! to 61 and `...`. dsync logs each store as a copy.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, VecDeque},
+};
 
 use super::{
     evidence::{self, Evidence},
-    log_line::{Level, LogLine},
+    log_line::{Level, LogLine, colons},
 };
 
 /// How many error lines are kept.
@@ -113,14 +116,22 @@ impl StderrReading {
         self.errors.iter().map(String::as_str)
     }
 
+    fn take_bytes(&mut self, line: &[u8]) {
+        // Only what is not right takes the slower way.
+        let line = str::from_utf8(line).map_or_else(|_| String::from_utf8_lossy(line), Cow::Borrowed);
+        self.take_line(line.trim_end_matches('\r'));
+    }
+
     fn take_line(&mut self, line: &str) {
         let parsed = LogLine::parse(line);
         if parsed.level == Some(Level::Info)
             && let Some(event) = Event::read(parsed.text)
         {
             self.counts.count(event);
-            if self.mailbox.as_deref() != event.mailbox {
-                self.mailbox = event.mailbox.map(str::to_owned);
+            match (event.mailbox, &mut self.mailbox) {
+                // The name takes the place of the last one: no new room for each mail.
+                (Some(name), Some(last)) => name.clone_into(last),
+                (name, last) => *last = name.map(str::to_owned),
             }
             return;
         }
@@ -150,9 +161,15 @@ impl StderrReader {
 
     /// Takes the next piece.
     pub fn feed(&mut self, mut bytes: &[u8]) {
-        while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
-            self.keep(&bytes[..end]);
-            self.end_line();
+        while let Some(end) = memchr::memchr(b'\n', bytes) {
+            let line = &bytes[..end];
+            if self.line.is_empty() {
+                // It lies in this piece as a whole, as most do: nothing is copied.
+                self.reading.take_bytes(&line[..line.len().min(MAX_LINE)]);
+            } else {
+                self.keep(line);
+                self.end_line();
+            }
             bytes = &bytes[end + 1..];
         }
         self.keep(bytes);
@@ -175,8 +192,7 @@ impl StderrReader {
     }
 
     fn end_line(&mut self) {
-        let line = String::from_utf8_lossy(&self.line);
-        self.reading.take_line(line.trim_end_matches('\r'));
+        self.reading.take_bytes(&self.line);
         self.line.clear();
     }
 }
@@ -197,7 +213,7 @@ impl<'l> Event<'l> {
         }
         // 2.4 tells the whole name first. It may hold anything, so that what follows must fit it.
         let named = fields.strip_prefix("Mailbox ")?;
-        let splits = named.match_indices(": ").map(|(at, _)| (&named[..at], &named[at + 2..]));
+        let splits = colons(named).map(|at| (&named[..at], &named[at + 2..]));
         let mut events = splits.filter_map(|(name, rest)| Some((name, Self::read_event(rest)?)));
         let fitting =
             events.clone().find(|(name, event)| event.mailbox.is_some_and(|shown| is_shown_as(name, shown)));
@@ -227,6 +243,13 @@ impl<'l> Event<'l> {
 /// Everything before the uid: `, uid=N` ends the box field, `: uid=N` stands where there is none.
 fn cut_uid(text: &str) -> Option<&str> {
     const MORE: [&str; 6] = ["msgid=", "size=", "vsize=", "flags=", "from=", "subject="];
+    // Nearly every line ends with its uid, which is found without a search.
+    let start = text.trim_end_matches(|letter: char| letter.is_ascii_digit()).len();
+    if let Some(fields) = text[..start].strip_suffix("uid=")
+        && is_uid(&text[start..])
+    {
+        return strip_separator(fields);
+    }
     let (fields, uid) = text.rsplit_once("uid=")?;
     if is_uid(uid) {
         return strip_separator(fields);
@@ -274,7 +297,7 @@ fn is_shown_as(full: &str, shown: &str) -> bool {
                 .zip(shown.chars())
                 .all(|(full, shown)| full == shown || (shown == '?' && full.is_control()))
     };
-    if same(full, shown) {
+    if full == shown || same(full, shown) {
         return true;
     }
     let Some(start) = shown.strip_suffix(CUT) else { return false };

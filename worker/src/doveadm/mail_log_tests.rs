@@ -2,6 +2,9 @@ use proptest::{collection::vec, prelude::*};
 
 use super::*;
 
+#[path = "mail_log_oracle.rs"]
+mod oracle;
+
 fn read(text: &str) -> StderrReading {
     let mut reader = StderrReader::new();
     reader.feed(text.as_bytes());
@@ -166,4 +169,72 @@ proptest! {
     ]), 0..20)) {
         read(&words.concat());
     }
+
+    #[test]
+    fn the_fast_reading_says_what_the_straightforward_one_does(
+        words in vec(part_of_a_log(), 0..60), size in prop_oneof![1usize..200, Just(64 << 10)],
+    ) {
+        let log = words.concat();
+        let mut reader = StderrReader::new();
+        log.chunks(size).for_each(|piece| reader.feed(piece));
+        prop_assert_eq!(format!("{:?}", reader.finish()), format!("{:?}", oracle::read(&log)));
+        for line in String::from_utf8_lossy(&log).lines() {
+            prop_assert_eq!(LogLine::parse(line), oracle::parse(line));
+        }
+    }
+}
+
+/// What lines are made of, what makes them long, and what is no text.
+fn part_of_a_log() -> impl Strategy<Value = Vec<u8>> {
+    let words = prop::sample::select(vec![
+        "dsync(a): Info: ",
+        "doveadm(u)<1><x>: Info: ",
+        "Nov 23 16:34:35 dsync(a): Info: ",
+        "dsync(a): Error: ",
+        "Debug: ",
+        "Info: ",
+        "Warning: ",
+        "Error: ",
+        "Fatal: ",
+        "Panic: ",
+        "Raw backtrace:",
+        "Mailbox ",
+        "INBOX",
+        "copy from ",
+        "copy from INBOX: box=INBOX",
+        "Mailbox A: copy from A: box=A, uid=7\n",
+        "expunge: box=B, uid=4294967295\n",
+        "save: box=",
+        "expunge:",
+        "autoexpunge: uid=1",
+        ": box=",
+        "box=",
+        ", uid=",
+        ": uid=",
+        "uid=",
+        "1",
+        "12345678901",
+        "error",
+        ", msgid=<x>",
+        ", size=2",
+        ", ",
+        ": ",
+        ":",
+        " ",
+        "...",
+        "ä",
+        "imapc(h:1): Connected to h",
+        "Authentication failed: no",
+        "\n",
+        "\r\n",
+        "\r",
+        "\n",
+    ]);
+    prop_oneof![
+        40 => words.prop_map(|word| word.as_bytes().to_vec()),
+        2 => vec(any::<u8>(), 1..8),
+        2 => (MAX_LINE - 60..MAX_LINE).prop_map(|length| {
+            format!("\ndsync(a): Info: save: box={}, uid=1\n", "x".repeat(length)).into_bytes()
+        }),
+    ]
 }
