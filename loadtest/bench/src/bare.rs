@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use sqlx::{AssertSqlSafe, Connection as _, MySql, MySqlConnection, QueryBuilder};
+use sqlx::{AssertSqlSafe, Connection as _, MySql, MySqlConnection, QueryBuilder, Row as _};
 
 use crate::{
     rows::{Row, SEALED_BYTES},
@@ -22,13 +22,10 @@ const INSERT_USER: &str = "INSERT INTO usersLoad SET created = UTC_TIMESTAMP(3),
 const INSERT_ROW: &str =
     "INSERT INTO journalLoad (user_id, sourcehost_id, target_id, status, phase, priority,
     not_before, forced, trace, created, modified)
-    VALUES (?, ?, ?, 'SCHEDULED', 'PRE_SYNC', FALSE, NULL, FALSE, NULL, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))";
-const RECORD: &str =
-    "SELECT j.id, j.user_id, u.source_uid, j.created, j.status, j.phase, j.priority, j.epoch,
-    j.not_before, j.started, j.stopped, j.modified, j.backend, j.attempt, j.details, j.target_message_count,
-    j.target_mailbox_size, j.source_message_count, j.source_mailbox_size, j.expunged_message_count,
-    j.sync_message_count, j.sync_speed, j.verification
-    FROM journalLoad j JOIN usersLoad u ON u.id = j.user_id WHERE j.id = ?";
+    VALUES (?, ?, ?, 'SCHEDULED', 'PRE_SYNC', FALSE, NULL, FALSE, NULL, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))
+    RETURNING id, user_id, created, status, phase, priority, epoch, not_before, started, stopped, modified, backend,
+    attempt, details, target_message_count, target_mailbox_size, source_message_count, source_mailbox_size,
+    expunged_message_count, sync_message_count, sync_speed, verification";
 
 /// A connection of the bare client.
 #[derive(Debug)]
@@ -93,13 +90,13 @@ impl Bare {
             .bind(user)
             .execute(&mut *tx)
             .await?;
-        let id = sqlx::query(INSERT_ROW)
+        let id: u64 = sqlx::query(INSERT_ROW)
             .bind(user)
             .bind(ids.host)
             .bind(ids.target)
-            .execute(&mut *tx)
+            .fetch_one(&mut *tx)
             .await?
-            .last_insert_id();
+            .try_get(0)?;
         sqlx::query("INSERT INTO outbox (kind, source_id, ref_id) VALUES ('MIGRATION', ?, ?)")
             .bind(ids.source)
             .bind(id)
@@ -113,7 +110,6 @@ impl Bare {
         .bind(row.body().to_string())
         .execute(&mut *tx)
         .await?;
-        sqlx::query(RECORD).bind(id).fetch_one(&mut *tx).await?;
         tx.commit().await?;
         Ok(())
     }

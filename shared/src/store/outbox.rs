@@ -7,7 +7,7 @@ use std::{
 
 use sqlx::{FromRow as _, MySqlConnection, Row as _, mysql::MySqlRow};
 
-use super::{Result, Store, Wanted, pool::Transaction, spelled::Statement, tables::Tables};
+use super::{Result, Source, Store, Wanted, pool::Transaction, spelled::Statement, tables::Tables};
 use crate::domain::{
     ids::{BackendId, Epoch, HostId, JobId, JournalId, SourceId, SourceName, TargetId},
     migration::Status,
@@ -86,14 +86,12 @@ impl Batch {
     }
 
     /// Deletes the entries: the queue knows.
-    pub async fn done(mut self) -> Result<()> {
-        if !self.is_empty() {
-            Statement::new("DELETE FROM outbox WHERE id IN ")
-                .list(&self.entries)
-                .execute(&mut self.tx)
-                .await?;
+    pub async fn done(self) -> Result<()> {
+        if self.is_empty() {
+            return Ok(self.tx.commit().await?);
         }
-        Ok(self.tx.commit().await?)
+        let deletion = Statement::new("DELETE FROM outbox WHERE id IN ").list(&self.entries);
+        Ok(self.tx.commit_with(deletion).await?)
     }
 }
 
@@ -156,13 +154,12 @@ impl Store {
     }
 
     async fn lock_outbox_batch(&self, max: u32) -> Result<Batch> {
-        let mut tx = self.begin().await?;
-        let entries: Vec<(u64, String, u32, u64)> = sqlx::query_as(
-            "SELECT id, kind, source_id, ref_id FROM outbox ORDER BY id LIMIT ? FOR UPDATE SKIP LOCKED",
-        )
-        .bind(max)
-        .fetch_all(&mut *tx)
-        .await?;
+        let entries = Statement::new("SELECT id, kind, source_id, ref_id FROM outbox ORDER BY id LIMIT ")
+            .value(max)
+            .sql(" FOR UPDATE SKIP LOCKED");
+        let names = Statement::new("SELECT id, name, paused FROM sources");
+        let (mut tx, [_, entries, names]) = self.begin_with(&entries.then(&names)).await?;
+        let entries: Vec<(u64, String, u32, u64)> = entries.read()?;
         let mut hosts = BTreeSet::new();
         let mut backends = BTreeSet::new();
         let mut jobs: BTreeMap<SourceId, BTreeSet<JournalId>> = BTreeMap::new();
@@ -176,7 +173,8 @@ impl Store {
         let rows = if hosts.is_empty() { Vec::new() } else { host_rows(&mut tx, Some(&hosts)).await? };
         let gone_hosts = hosts.into_iter().filter(|id| rows.iter().all(|row| row.host != *id)).collect();
         let hosts = rows;
-        let names = if jobs.is_empty() { BTreeMap::new() } else { source_names(&mut tx).await? };
+        let names: Vec<Source> = names.read()?;
+        let names: BTreeMap<_, _> = names.into_iter().map(|source| (source.id, source.name)).collect();
         let mut rows = Vec::new();
         for (source, ids) in jobs {
             rows.extend(job_rows(&mut tx, source, names.get(&source), &ids).await?);
@@ -231,12 +229,6 @@ pub(super) fn or_none<T>(rows: sqlx::Result<Vec<T>>) -> Result<Vec<T>> {
         Err(error) if error.is_schema_missing() => Ok(Vec::new()),
         rows => rows,
     }
-}
-
-async fn source_names(connection: &mut MySqlConnection) -> Result<BTreeMap<SourceId, SourceName>> {
-    let sources: Vec<super::Source> =
-        sqlx::query_as("SELECT id, name, paused FROM sources").fetch_all(connection).await?;
-    Ok(sources.into_iter().map(|source| (source.id, source.name)).collect())
 }
 
 async fn job_rows(

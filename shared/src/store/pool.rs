@@ -165,6 +165,13 @@ impl Transaction {
         self.finish("COMMIT").await
     }
 
+    /// The same, behind a last statement in the same round trip. If that fails, nothing is committed.
+    pub(super) async fn commit_with(mut self, last: Statement) -> sqlx::Result<()> {
+        last.then(&Statement::new("COMMIT")).execute(&mut self.0).await?;
+        self.0.give_back();
+        Ok(())
+    }
+
     /// Gives up what was done, and keeps the connection: for what is usual.
     pub(super) async fn rollback(self) -> sqlx::Result<()> {
         self.finish("ROLLBACK").await

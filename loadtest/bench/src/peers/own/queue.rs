@@ -142,7 +142,7 @@ impl Everything {
         };
         let settled = self.releases.join(settlement, together).await;
         self.taken.fetch_sub(1, Ordering::SeqCst);
-        ensure!(settled == Some(true), "a slot could not be given back");
+        ensure!(settled == Ok(true), "a slot could not be given back");
         Ok(())
     }
 }
