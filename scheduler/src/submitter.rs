@@ -13,6 +13,10 @@ use dmf_shared::{
 use futures::future::join_all;
 use tracing::Instrument as _;
 
+/// Transactions at a time: a few submits go faster beside each other, since MariaDB commits together what comes
+/// together.
+const TRANSACTIONS: usize = 4;
+
 type Answer = Result<Submitted, SubmitError>;
 
 /// Submits for all requests of this process.
@@ -32,7 +36,7 @@ struct Order {
 impl Submitter {
     /// Submits to this store.
     pub fn new(store: Store) -> Self {
-        Self { store, gathered: Batcher::default() }
+        Self { store, gathered: Batcher::new(TRANSACTIONS) }
     }
 
     /// As [`Store::submit`]; dropped, it goes on: others may go along with it.

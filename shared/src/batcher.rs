@@ -1,5 +1,5 @@
-//! Calls that come at the same time go together: while one is under way, those that come gather, and the first
-//! of them takes the others along. A call that comes alone goes at once.
+//! Calls that come at the same time go together: while as many are under way as may be, those that come gather, and
+//! the first of them takes the others along. A call that comes alone goes at once.
 
 use std::{
     collections::VecDeque,
@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 /// Most calls that go together.
 const MOST: usize = 64;
@@ -31,7 +31,7 @@ pub enum Unjoined {
 pub struct Batcher<I, O> {
     gathered: Mutex<VecDeque<Waiting<I, O>>>,
     /// Whose turn it is.
-    turn: tokio::sync::Mutex<()>,
+    turns: Semaphore,
     next: AtomicU64,
 }
 
@@ -43,8 +43,16 @@ struct Waiting<I, O> {
 }
 
 impl<I, O> Default for Batcher<I, O> {
+    /// One at a time.
     fn default() -> Self {
-        Self { gathered: Mutex::default(), turn: tokio::sync::Mutex::default(), next: AtomicU64::default() }
+        Self::new(1)
+    }
+}
+
+impl<I, O> Batcher<I, O> {
+    /// So many may be under way at a time.
+    pub fn new(turns: usize) -> Self {
+        Self { gathered: Mutex::default(), turns: Semaphore::new(turns), next: AtomicU64::default() }
     }
 }
 
@@ -60,7 +68,7 @@ impl<I: Send, O: Send> Batcher<I, O> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         self.gathered().push_back(Waiting { number, item, tell });
         let place = Place { batcher: self, number };
-        let Ok(_turn) = tokio::time::timeout(PATIENCE, self.turn.lock()).await else {
+        let Ok(Ok(_turn)) = tokio::time::timeout(PATIENCE, self.turns.acquire()).await else {
             // Somebody may have taken it along just now.
             return if place.leave() {
                 Err(Unjoined::NotDone)

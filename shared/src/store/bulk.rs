@@ -125,10 +125,10 @@ impl Store {
             let valid = accepted.iter().map(|one| (one.index, Ok(BulkAccepted::Valid(Place::of(&one.user)))));
             return Ok(in_order(refused.chain(valid)));
         }
-        let records = write_accepted(&mut tx, &tables, source, &mut accepted).await?;
+        let rows: Vec<(u64, u64)> = write_accepted(&mut tx, &tables, source, &mut accepted).await?;
         tx.commit().await?;
-        let created = accepted.iter().zip(records);
-        let created = created.map(|(one, record)| (one.index, Ok(BulkAccepted::Created(record.id))));
+        let created = accepted.iter().zip(rows);
+        let created = created.map(|(one, (id, _))| (one.index, Ok(BulkAccepted::Created(JournalId(id)))));
         Ok(in_order(refused.chain(created)))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use sqlx::MySqlConnection;
+use sqlx::{FromRow, MySqlConnection, mysql::MySqlRow};
 
 use super::{
     Error, Record, Result, Source, Submission,
@@ -14,18 +14,44 @@ use super::{
     tables::Tables,
 };
 use crate::domain::{
-    ids::{SourceId, UserId},
+    ids::{JournalId, SourceId, UserId},
     user::{ImapcSsl, User},
 };
 
-/// Writes all rows of these submissions, and gives the new users their ids. The records come in the order of the
-/// submissions.
-pub(super) async fn write_accepted(
+/// What is wanted of inserted rows of the journal.
+pub(super) trait Inserted: for<'r> FromRow<'r, MySqlRow> + Send + Unpin {
+    /// The end of the insert that gives it.
+    const RETURNING: &str;
+
+    /// Row and user.
+    fn ids(&self) -> (JournalId, UserId);
+}
+
+impl Inserted for (u64, u64) {
+    const RETURNING: &str = " RETURNING id, user_id";
+
+    fn ids(&self) -> (JournalId, UserId) {
+        (JournalId(self.0), UserId(self.1))
+    }
+}
+
+/// Its source uid stays empty.
+impl Inserted for Record {
+    const RETURNING: &str = RETURNING;
+
+    fn ids(&self) -> (JournalId, UserId) {
+        (self.id, self.user)
+    }
+}
+
+/// Writes all rows of these submissions, and gives the new users their ids. What was inserted into the journal comes
+/// in the order of the submissions.
+pub(super) async fn write_accepted<I: Inserted>(
     connection: &mut MySqlConnection,
     tables: &Tables,
     source: &Source,
     accepted: &mut [Accepted<'_>],
-) -> Result<Vec<Record>> {
+) -> Result<Vec<I>> {
     write_users(connection, tables, accepted).await?;
     write_target_uids(connection, source, accepted).await?;
     write_rows(connection, tables, source, accepted).await
@@ -159,30 +185,25 @@ pub(super) fn insert_rows<'s>(
             .sql("UTC_TIMESTAMP(3)")
             .sql("UTC_TIMESTAMP(3)");
     })
-    .sql(RETURNING)
 }
 
-/// Inserts the journal rows and their notes for the queue; gives the records in the order of the submissions.
-async fn write_rows(
+/// Inserts the journal rows and their notes for the queue.
+async fn write_rows<I: Inserted>(
     connection: &mut MySqlConnection,
     tables: &Tables,
     source: &Source,
     accepted: &[Accepted<'_>],
-) -> Result<Vec<Record>> {
+) -> Result<Vec<I>> {
     let rows = accepted.iter().map(|one| (&one.user, one.user.id.0, one.submission));
-    let inserted: Vec<Record> = insert_rows(tables, rows).fetch_all(connection).await?;
+    let inserted: Vec<I> = insert_rows(tables, rows).sql(I::RETURNING).fetch_all(connection).await?;
     let noted = Statement::new("INSERT INTO outbox (kind, source_id, ref_id) VALUES ")
-        .rows(&inserted, |row, record| {
-            row.sql("'MIGRATION'").value(source.id.0).value(record.id.0);
+        .rows(&inserted, |row, inserted| {
+            row.sql("'MIGRATION'").value(source.id.0).value(inserted.ids().0.0);
         })
         .execute(connection)
         .await?;
     expect_rows("outbox", accepted.len() as u64, noted)?;
-    let mut records: HashMap<UserId, Record> =
-        inserted.into_iter().map(|record| (record.user, record)).collect();
-    let records = accepted.iter().map(|one| {
-        let record = records.remove(&one.user.id).ok_or(missing("journal"))?;
-        Ok(Record { source_uid: one.user.source_uid.clone(), ..record })
-    });
-    records.collect()
+    let mut of_users: HashMap<UserId, I> =
+        inserted.into_iter().map(|inserted| (inserted.ids().1, inserted)).collect();
+    accepted.iter().map(|one| of_users.remove(&one.user.id).ok_or(missing("journal"))).collect()
 }

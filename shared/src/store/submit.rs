@@ -6,6 +6,7 @@ use super::{
     Error, Noted, Record, Result, Source, Store, UserFields, audit,
     bulk::LockWait,
     bulk_rows::{insert_rows, insert_target_uids, insert_users},
+    journal::RETURNING,
     places::hold_places,
     spelled::{Statement, Variable},
     tables::Tables,
@@ -162,7 +163,7 @@ fn write_new(tables: &Tables, source: &Source, user: &User) -> Statement {
 
 /// Inserts the row of the journal, which it gives, its note for the queue, and the entry of the audit log.
 fn write_row(tables: &Tables, source: &Source, user: &User, submission: &Submission) -> Statement {
-    let row = insert_rows(tables, [(user, USER, submission)]).then(
+    let row = insert_rows(tables, [(user, USER, submission)]).sql(RETURNING).then(
         &Statement::new("INSERT INTO outbox (kind, source_id, ref_id) VALUES ('MIGRATION', ")
             .value(source.id.0)
             .sql(", LAST_INSERT_ID())"),

@@ -58,7 +58,10 @@ impl Store {
         }
         let refused = refused.into_iter().map(|(index, error)| (index, Err(error)));
         let created = accepted.iter().zip(records);
-        let created = created.map(|(one, record)| (one.index, Ok(Submitted { record })));
+        let created = created.map(|(one, record)| {
+            let record = Record { source_uid: one.user.source_uid.clone(), ..record };
+            (one.index, Ok(Submitted { record }))
+        });
         Ok((tx, in_order(refused.chain(created))))
     }
 }
