@@ -17,8 +17,6 @@ pub(super) struct Measured {
     pub(super) whole: Vec<Span>,
     /// How long each of them was to sleep.
     pub(super) sleeps: Vec<Duration>,
-    /// The most that ran at a time of any host with this limit, as a part of that limit.
-    pub(super) fullest: f64,
     /// Hosts that ran as many as they allow at some moment.
     pub(super) full_hosts: u32,
     /// What must not be so.
@@ -47,16 +45,15 @@ impl Measured {
         if never + again > 0 {
             faults.push(format!("{never} migrations were never finished, {again} more than once"));
         }
-        let (mut fullest, mut full_hosts) = (0.0_f64, 0);
+        let mut full_hosts = 0;
         for (host, spans) in by_host {
             let (most, limit) = (timeline::most_at_once(spans.into_iter()), work.hosts[host as usize].limit);
-            fullest = fullest.max(f64::from(most) / f64::from(limit));
             full_hosts += u32::from(most == limit);
             if most > limit {
                 faults.push(format!("host {host} allows {limit} connections, and {most} were in use"));
             }
         }
-        Self { whole, sleeps, fullest, full_hosts, faults }
+        Self { whole, sleeps, full_hosts, faults }
     }
 }
 
@@ -97,7 +94,6 @@ mod tests {
         let bad = [ran(zero, 0, 5, 7), ran(zero, 1, 5, 7), ran(zero, 2, 6, 8)];
         let measured = Measured::of(&work(), &bad);
         assert!(measured.faults[0].contains("3 were in use"), "{:?}", measured.faults);
-        assert!((measured.fullest - 1.5).abs() < 1e-9);
     }
 
     #[test]

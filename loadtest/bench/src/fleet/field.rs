@@ -1,25 +1,23 @@
 //! Source hosts and users of the simulation, by the API as its customers do it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use reqwest::Method;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection as _, MySqlConnection};
 
 use super::{hosts::Host, runs};
-use crate::{
-    bare,
-    stage::{SOURCE, Stage, TARGET},
-};
+use crate::stage::{SOURCE, Stage, TARGET};
 
 /// Requests at a time.
 const STREAMS: usize = 4;
 /// Users of one bulk submit.
 const BULK: usize = 20_000;
-/// Longest time of one bulk submit.
-const BULK_LIMIT: Duration = Duration::from_mins(10);
+/// Longest time that the relays may take for what is left then, and time between two looks.
+const RELAY_LIMIT: Duration = Duration::from_mins(15);
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Creates the hosts.
 pub(super) async fn create_hosts(stage: &Stage, hosts: &[Host]) -> Result<()> {
@@ -57,15 +55,28 @@ pub(super) async fn submit(stage: &Stage, kind: &str, hosts: &[u32]) -> Result<(
         .map(async |(hosts, first)| {
             let lines: String =
                 (first..).zip(hosts).map(|(number, host)| line(kind, number, *host)).collect();
-            let submit = stage.fleet.api().bulk_text(stage.customer.key(), lines);
-            let answer = tokio::time::timeout(BULK_LIMIT, submit).await.context("a bulk submit")??;
+            let answer = stage.fleet.api().bulk_text(stage.customer.key(), lines).await?;
             anyhow::Ok(answer.lines().filter(|line| line.contains("\"CREATED\"")).count())
         })
         .buffer_unordered(STREAMS)
         .try_fold(0, async |sum, created| Ok(sum + created))
         .await?;
     ensure!(created == hosts.len(), "{created} of {} were created", hosts.len());
-    bare::wait_for_relays(&stage.fleet.database_url()).await
+    wait_for_relays(stage).await
+}
+
+/// Waits until the outbox is empty. Asks seldom: to count a full one costs something.
+async fn wait_for_relays(stage: &Stage) -> Result<()> {
+    let mut database = MySqlConnection::connect(&stage.fleet.database_url()).await?;
+    let deadline = Instant::now() + RELAY_LIMIT;
+    loop {
+        let left: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM outbox").fetch_one(&mut database).await?;
+        if left == 0 {
+            return Ok(());
+        }
+        ensure!(Instant::now() < deadline, "{left} entries are left in the outbox after {RELAY_LIMIT:?}");
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 fn line(kind: &str, number: u32, host: u32) -> String {

@@ -4,6 +4,7 @@
 
 mod bound;
 mod checks;
+mod cost;
 mod disk;
 mod field;
 mod hosts;
@@ -30,9 +31,9 @@ use anyhow::{Context as _, Result, ensure};
 use self::{
     bound::Bound,
     checks::Measured,
+    cost::Watched,
     load::{Counters, Load},
     runs::{HELD as HELD_USER, RUN, Runs},
-    saturation::Watched,
     size::{HELD, SCHEDULERS, THREADS},
     work::Work,
     workers::{RHYTHM, Workers},
@@ -59,6 +60,8 @@ struct Outcome {
     watched: Watched,
     /// Migrations that were claimed more than once.
     claimed_again: u64,
+    /// What must not be so.
+    faults: Vec<String>,
     /// Small writes that the disk takes in a second.
     flushes: f64,
 }
@@ -69,7 +72,7 @@ pub(crate) async fn measure(data: &Path, size: &Size, reports: &Path, report: &m
     let bound = Bound::of(&work);
     println!("{} users, {} workers: at least {:.0} s", size.users, size.workers, bound.lower().as_secs_f64());
     let flushes = disk::flushes_a_second(data).await?;
-    let stage = Stage::start(data, SCHEDULERS).await?;
+    let stage = Stage::start(data, usize::from(SCHEDULERS)).await?;
     field::allow(&stage, false).await?;
     field::create_hosts(&stage, &work.hosts).await?;
     let runs = Arc::new(Runs::of(work.jobs.clone()));
@@ -92,17 +95,15 @@ pub(crate) async fn measure(data: &Path, size: &Size, reports: &Path, report: &m
     let run = run(&stage, size, &mut workers, &runs, bound.lower()).await?;
     workers.stop().await?;
 
-    let (troubles, first) = runs.troubles();
-    if troubles > 0 {
-        report.fail(format!("{troubles} troubles of workers: {first}"));
-    }
-    let books = field::read_books(&stage).await?;
-    if let Some(fault) = checks::faults_in(books, hosts.len() as u64 + held.len() as u64) {
-        report.fail(fault);
-    }
     let ran = runs.take();
     let measured = Measured::of(&work, &ran);
-    measured.faults.iter().for_each(|fault| report.fail(fault.clone()));
+    let books = field::read_books(&stage).await?;
+    let mut faults = measured.faults.clone();
+    faults.extend(checks::faults_in(books, hosts.len() as u64 + held.len() as u64));
+    let (troubles, first) = runs.troubles();
+    if troubles > 0 {
+        faults.push(format!("{troubles} troubles of workers: {first}"));
+    }
     let held_secs = ran.iter().map(|one| (one.recorded - one.claimed).as_secs_f64()).sum();
     let watched = Watched {
         empty,
@@ -114,7 +115,8 @@ pub(crate) async fn measure(data: &Path, size: &Size, reports: &Path, report: &m
         held_secs,
     };
     let claimed_again = books.claimed_again;
-    let outcome = Outcome { size: size.clone(), work, bound, measured, watched, claimed_again, flushes };
+    let outcome =
+        Outcome { size: size.clone(), work, bound, measured, watched, claimed_again, faults, flushes };
     tables::write(&outcome, reports, report)
 }
 

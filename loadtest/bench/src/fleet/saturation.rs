@@ -1,116 +1,113 @@
-//! From what was measured to the size of a fleet at which a store is at its end.
+//! Fleets that were not measured: at which size something is full, and what to do then.
 
-use super::load::Load;
+use super::{
+    Outcome,
+    cost::{Cost, Plan},
+    size::SCHEDULERS,
+};
+use crate::report::Report;
 
-/// What a fleet costs of one thing, such as seconds of Redis' processor or flushes of MariaDB's disk.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) struct Cost {
-    /// In a second, without any worker.
-    pub(super) base: f64,
-    /// Of a worker that holds nothing, in a second.
-    pub(super) worker: f64,
-    /// Of a migration that is held, in a second.
-    pub(super) lease: f64,
-    /// Of a migration, from its submit in the outbox to its end, the holding aside.
-    pub(super) migration: f64,
+/// Threads of a worker, the default of the product.
+const FLEET_THREADS: f64 = 10.0;
+/// Mean lengths of migrations: name, seconds.
+const MEANS: [(&str, f64); 4] = [("20 s", 20.0), ("1 min", 60.0), ("10 min", 600.0), ("1 h", 3_600.0)];
+/// Workers of the fleets whose needs are told.
+const FLEETS: [f64; 3] = [100.0, 1_000.0, 10_000.0];
+/// What helps.
+const REMEDIES: [(&str, &str); 4] = [
+    (
+        "Redis",
+        "fewer workers with more threads; a longer `dmf.lease.heartbeat`; a faster core; then a second fleet. A \
+         cluster does not help: all keys lie in one slot",
+    ),
+    (
+        "MariaDB's processor",
+        "fewer workers with more threads; a longer `dmf.lease.heartbeat`; more cores; then a second fleet. A replica \
+         does not help: what costs are writes",
+    ),
+    ("MariaDB's disk", "one that keeps what it has confirmed without waiting for flash; then a second fleet"),
+    (
+        "a scheduler",
+        "a core of its own. Another scheduler takes requests off it, but watches all leases, too",
+    ),
+];
+
+/// What comes to its end: its name, how much there is of it in a second, what it costs.
+fn limits(outcome: &Outcome) -> [(String, f64, Cost); 5] {
+    let watched = &outcome.watched;
+    let (mariadb, redis) = (watched.cost(|load| load.mariadb), watched.cost(|load| load.redis));
+    let scheduler = watched.cost(|load| load.schedulers / f64::from(SCHEDULERS));
+    [
+        ("Redis: one core, it has no use for more".into(), 1.0, redis),
+        ("MariaDB: one core".into(), 1.0, mariadb),
+        ("MariaDB: eight cores".into(), 8.0, mariadb),
+        (
+            format!("MariaDB: {:.0} flushes of the disk, as here", outcome.flushes),
+            outcome.flushes,
+            watched.cost(|load| load.flushes),
+        ),
+        ("each scheduler: one core".into(), 1.0, scheduler),
+    ]
 }
 
-/// What was watched.
-#[derive(Debug, Clone)]
-pub(super) struct Watched {
-    /// Without workers.
-    pub(super) empty: Load,
-    /// Numbers of workers, and what they take while there is nothing to do; the largest last.
-    pub(super) idle: Vec<(u32, Load)>,
-    /// All of these workers hold `leases` migrations, and none begins or ends.
-    pub(super) holding: Load,
-    pub(super) leases: u32,
-    /// The run, of which all workers did `migrations` that took `held_secs` together.
-    pub(super) run: Load,
-    pub(super) migrations: u32,
-    pub(super) held_secs: f64,
+/// Writes it.
+pub(super) fn write(outcome: &Outcome, report: &mut Report) {
+    report.line(&format!(
+        "## Saturation\n\nThe number of busy workers with {FLEET_THREADS:.0} threads each at which something is full, \
+         by the costs above, and the migrations that end in a second then. It is a straight line through what was \
+         measured: plan for half of it. Wake-ups go to every worker, so Redis takes more for each migration in a \
+         fleet that is larger than the {} workers here, and less in a smaller one. Flushes are shared by commits that \
+         come together, so a busy MariaDB gets further than the line says.\n",
+        outcome.size.workers,
+    ));
+    let limits = limits(outcome);
+    let row = |(name, most, cost): &(String, f64, Cost)| {
+        let cell = |(_, mean_secs): &(&str, f64)| {
+            let plan = Plan { threads: FLEET_THREADS, mean_secs: *mean_secs };
+            let workers = cost.workers_until(*most, plan);
+            format!("{} ({} /s)", rounded(workers), rounded(workers * FLEET_THREADS / mean_secs))
+        };
+        std::iter::once(name.clone()).chain(MEANS.iter().map(cell)).collect::<Vec<_>>()
+    };
+    let means = MEANS.map(|(name, _)| format!("mean length {name}"));
+    let head: Vec<&str> = std::iter::once("full is").chain(means.iter().map(String::as_str)).collect();
+    report.table(&head, &limits.iter().map(row).collect::<Vec<_>>());
+    report.line("What fleets of busy workers take of a core, with a mean length of 10 minutes:\n");
+    let fleet = |workers: &f64| {
+        let plan = Plan { threads: FLEET_THREADS, mean_secs: 600.0 };
+        let share = |cost: &Cost| format!("{:.1}%", cost.of_fleet(*workers, plan) * 100.0);
+        let [(_, _, redis), (_, _, mariadb), _, (_, _, flushes), (_, _, scheduler)] = &limits;
+        vec![
+            format!("{workers:.0} × {FLEET_THREADS:.0}"),
+            share(redis),
+            share(mariadb),
+            format!("{:.0}", flushes.of_fleet(*workers, plan)),
+            share(scheduler),
+        ]
+    };
+    let head = ["workers × threads", "Redis", "MariaDB", "flushes a second", "each scheduler"];
+    report.table(&head, &FLEETS.iter().map(fleet).collect::<Vec<_>>());
+    report.line("What to do when something is full; `docs/sizing.md` says more:\n");
+    report.table(&["full is", "then"], &REMEDIES.map(|(what, then)| vec![what.to_owned(), then.to_owned()]));
 }
 
-/// A fleet to be asked about.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Plan {
-    /// Migrations of a worker at a time.
-    pub(super) threads: f64,
-    /// Mean length of a migration.
-    pub(super) mean_secs: f64,
-}
-
-impl Watched {
-    /// The cost of what `of` picks. Noise may make a part negative, which nothing is.
-    pub(super) fn cost(&self, of: impl Fn(&Load) -> f64) -> Cost {
-        let rate = |load: &Load| load.rate(of(load));
-        let base = rate(&self.empty);
-        let Some((workers, idle)) = self.idle.last() else { return Cost { base, ..Cost::default() } };
-        let (workers, leases) = (f64::from(*workers), f64::from(self.leases));
-        let worker = ((rate(idle) - base) / workers).max(0.0);
-        let lease = ((rate(&self.holding) - rate(idle)) / leases).max(0.0);
-        let kept = self.run.secs * (base + workers * worker) + self.held_secs * lease;
-        let migration = ((of(&self.run) - kept) / f64::from(self.migrations)).max(0.0);
-        Cost { base, worker, lease, migration }
+/// A number with two digits that count.
+fn rounded(value: f64) -> String {
+    if !value.is_finite() {
+        return "any".to_owned();
     }
-}
-
-impl Cost {
-    /// What so many workers take in a second while all of them are busy.
-    pub(super) fn of_fleet(&self, workers: f64, plan: Plan) -> f64 {
-        self.base + workers * self.of_busy_worker(plan)
-    }
-
-    /// How many busy workers it takes until `most` is reached.
-    pub(super) fn workers_until(&self, most: f64, plan: Plan) -> f64 {
-        ((most - self.base) / self.of_busy_worker(plan)).max(0.0)
-    }
-
-    fn of_busy_worker(&self, plan: Plan) -> f64 {
-        self.worker + plan.threads * (self.lease + self.migration / plan.mean_secs)
-    }
+    let step = 10_f64.powf(value.max(1.0).log10().floor() - 1.0).max(0.1);
+    let digits = usize::from(step < 1.0);
+    format!("{:.digits$}", (value / step).round() * step)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const PLAN: Plan = Plan { threads: 10.0, mean_secs: 100.0 };
-
     #[test]
-    fn costs_are_told_apart() {
-        let truth = Cost { base: 0.01, worker: 0.000_1, lease: 0.000_02, migration: 0.002 };
-        let load = |secs: f64, redis| Load { secs, redis: redis * secs, ..Load::default() };
-        let idle = truth.base + 100.0 * truth.worker;
-        let (held, run_secs) = (9_000.0, 100.0);
-        let run = idle + (held * truth.lease + 7_000.0 * truth.migration) / run_secs;
-        let watched = Watched {
-            empty: load(10.0, truth.base),
-            idle: vec![(10, load(1.0, 7.0)), (100, load(20.0, idle))],
-            holding: load(20.0, idle + 500.0 * truth.lease),
-            leases: 500,
-            run: load(run_secs, run),
-            migrations: 7_000,
-            held_secs: held,
-        };
-        let found = watched.cost(|load| load.redis);
-        for (found, truth) in [
-            (found.base, truth.base),
-            (found.worker, truth.worker),
-            (found.lease, truth.lease),
-            (found.migration, truth.migration),
-        ] {
-            assert!((found / truth - 1.0).abs() < 1e-6, "{found} {truth}");
-        }
-        assert_eq!(watched.cost(|load| load.mariadb), Cost::default());
-    }
-
-    #[test]
-    fn a_fleet_of_the_found_size_takes_all_there_is() {
-        let cost = Cost { base: 0.1, worker: 0.001, lease: 0.000_1, migration: 0.01 };
-        let workers = cost.workers_until(1.0, PLAN);
-        assert!((workers - 300.0).abs() < 1e-6, "{workers}");
-        assert!((cost.of_fleet(workers, PLAN) - 1.0).abs() < 1e-9);
-        assert!(cost.workers_until(0.05, PLAN).abs() < 1e-9, "the base alone is too much");
+    fn numbers_are_rounded_to_what_counts() {
+        let texts = [0.26, 1.24, 37.4, 1_449.0, 123_456.0, f64::INFINITY].map(rounded);
+        assert_eq!(texts, ["0.3", "1.2", "37", "1400", "120000", "any"]);
     }
 }

@@ -9,7 +9,7 @@ pub(super) const THREADS: u32 = 1;
 /// Migrations that a worker holds while the cost of holding them is measured.
 pub(super) const HELD: u32 = 5;
 /// Schedulers.
-pub(super) const SCHEDULERS: usize = 2;
+pub(super) const SCHEDULERS: u8 = 2;
 
 /// A fleet and its work.
 #[derive(Debug, Clone)]
@@ -35,7 +35,11 @@ impl Size {
         let users = users.unwrap_or(if quick { 8_000 } else { 100_000 });
         ensure!((1..=5_000).contains(&workers), "the fleet has 1 to 5000 workers");
         ensure!((1..=5_000_000).contains(&users), "the fleet has 1 to 5,000,000 users");
-        let idle = if quick { vec![workers] } else { vec![workers.div_ceil(10), workers * 3 / 10, workers] };
+        let idle = if quick {
+            vec![workers]
+        } else {
+            vec![workers.div_ceil(10), (workers * 3).div_ceil(10), workers]
+        };
         Ok(Self {
             users,
             workers,

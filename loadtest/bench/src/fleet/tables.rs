@@ -9,9 +9,10 @@ use super::{
     Outcome,
     ideal::{self, Order},
     load::Load,
-    saturation::{Cost, Plan},
+    saturation,
     size::{HELD, SCHEDULERS, THREADS},
     timeline::{self, Span},
+    work::LONGEST,
     workers::{CONNECTIONS, RHYTHM},
 };
 use crate::{
@@ -25,12 +26,6 @@ const PLOT: &str = "fleet.svg";
 const SLICES: u32 = 150;
 /// Goal: makespan over the lower bound.
 const GOAL: f64 = 1.05;
-/// Threads of a worker in the table of fleets, the default of the product.
-const FLEET_THREADS: f64 = 10.0;
-/// Mean lengths in that table: name, seconds.
-const MEANS: [(&str, f64); 4] = [("20 s", 20.0), ("1 min", 60.0), ("10 min", 600.0), ("1 h", 3_600.0)];
-/// Fleets whose needs are told.
-const FLEETS: [f64; 3] = [100.0, 1_000.0, 10_000.0];
 
 /// Writes all of it.
 pub(super) fn write(outcome: &Outcome, reports: &Path, report: &mut Report) -> Result<()> {
@@ -38,7 +33,7 @@ pub(super) fn write(outcome: &Outcome, reports: &Path, report: &mut Report) -> R
     write_makespan(outcome, reports, report)?;
     write_load(outcome, report);
     write_heartbeats(outcome, report);
-    write_saturation(outcome, report);
+    saturation::write(outcome, report);
     Ok(())
 }
 
@@ -65,11 +60,13 @@ fn write_work(outcome: &Outcome, report: &mut Report) {
     ));
     report.line(&format!(
         "## Work\n\nLengths are a bounded Pareto distribution with the exponent 1.1, always the same draw. The bound \
-         is 2.5% of the time that all places need: with longer ones the end of the run is decided by which of them \
+         is {:.0}% of the time that all places need: with longer ones the end of the run is decided by which of them \
          happens to begin last, and no queue that does not know the lengths can help it. {} hosts have users as a \
          Zipf-Mandelbrot law gives them, and allow ten times the connections that they need on average, {} to {}; one \
          in ten is small and allows a single one. Hosts take turns, so that small ones do not wait behind large \
-         ones; a large host with a limit near what it needs on average would therefore end last and alone.\n",
+         ones. What this costs is the difference of the two ideal queues below: a large host whose limit is near what \
+         it needs on average, or a small one that its single connection keeps busy most of the time, would end last and alone.\n",
+        LONGEST * 100.0,
         work.hosts.len(),
         limits().filter(|limit| *limit > 1).min().unwrap_or_default(),
         limits().max().unwrap_or_default(),
@@ -123,15 +120,11 @@ fn write_makespan(outcome: &Outcome, reports: &Path, report: &mut Report) -> Res
     let at = |part: usize| overheads.get(overheads.len() * part / 100).copied().unwrap_or_default() * 1e3;
     report.line(&format!(
         "A migration holds its place for {:.0} ms longer than it sleeps in the middle, {:.0} ms at p99: its claim and \
-         its end.\n\nEvery user was migrated exactly once, by the records and by the database, unless the run says \
-         otherwise at its end; {} migrations were claimed more than once. {} hosts ran as many at a time as they \
-         allow, and no host more: at most {:.0}% of its limit.\n",
+         its end.\n",
         at(50),
         at(99),
-        outcome.claimed_again,
-        measured.full_hosts,
-        measured.fullest * 100.0,
     ));
+    write_faults(outcome, report);
     let end = makespan.max(in_turn);
     let line = |name: &str, spans: &[Span]| Series {
         name: name.into(),
@@ -142,6 +135,21 @@ fn write_makespan(outcome: &Outcome, reports: &Path, report: &mut Report) -> Res
     plot::lines(&reports.join(PLOT), labels, (Scale::Linear, Scale::Linear), &series)?;
     report.line(&format!("![Places in use]({PLOT})\n"));
     Ok(())
+}
+
+fn write_faults(outcome: &Outcome, report: &mut Report) {
+    let Outcome { measured, faults, claimed_again, .. } = outcome;
+    if faults.is_empty() {
+        report.line(&format!(
+            "Every user was migrated exactly once, by the records of the workers and by the database; {claimed_again} \
+             migrations were claimed more than once. {} hosts at some moment ran as many as they allow, and none more.\n",
+            measured.full_hosts,
+        ));
+    }
+    for fault in faults {
+        report.line(&format!("**This must not be**: {fault}.\n"));
+        report.fail(fault.clone());
+    }
 }
 
 /// How much longer than its sleep each migration had its place, in seconds.
@@ -250,82 +258,4 @@ fn write_heartbeats(outcome: &Outcome, report: &mut Report) {
         "each migration from submit to end",
     ];
     report.table(&head, &PROCESSORS.iter().take(3).map(cost).collect::<Vec<_>>());
-}
-
-/// What comes to its end: its name, how much there is of it in a second, what it costs.
-fn limits(outcome: &Outcome) -> [(String, f64, Cost); 5] {
-    let watched = &outcome.watched;
-    let (mariadb, redis) = (watched.cost(|load| load.mariadb), watched.cost(|load| load.redis));
-    let schedulers = watched.cost(|load| load.schedulers);
-    [
-        ("Redis: one core, it has no use for more".into(), 1.0, redis),
-        ("MariaDB: one core".into(), 1.0, mariadb),
-        ("MariaDB: eight cores".into(), 8.0, mariadb),
-        (
-            format!("MariaDB: {:.0} flushes of the disk, as here", outcome.flushes),
-            outcome.flushes,
-            watched.cost(|load| load.flushes),
-        ),
-        ("schedulers: one core together".into(), 1.0, schedulers),
-    ]
-}
-
-fn write_saturation(outcome: &Outcome, report: &mut Report) {
-    report.line(&format!(
-        "## Saturation\n\nThe number of busy workers with {FLEET_THREADS:.0} threads each at which something is full, \
-         by the costs above, and the migrations that end in a second then. It is a straight line through what was \
-         measured: plan for half of it. Wake-ups go to every worker, so Redis takes more for each migration in a \
-         fleet that is larger than the {} workers here, and less in a smaller one. Flushes are shared by commits that \
-         come together, so a busy MariaDB gets further than the line says.\n",
-        outcome.size.workers,
-    ));
-    let limits = limits(outcome);
-    let row = |(name, most, cost): &(String, f64, Cost)| {
-        let cell = |(_, mean_secs): &(&str, f64)| {
-            let plan = Plan { threads: FLEET_THREADS, mean_secs: *mean_secs };
-            let workers = cost.workers_until(*most, plan);
-            format!("{} ({} /s)", rounded(workers), rounded(workers * FLEET_THREADS / mean_secs))
-        };
-        std::iter::once(name.clone()).chain(MEANS.iter().map(cell)).collect::<Vec<_>>()
-    };
-    let means = MEANS.map(|(name, _)| format!("mean length {name}"));
-    let head: Vec<&str> = std::iter::once("full is").chain(means.iter().map(String::as_str)).collect();
-    report.table(&head, &limits.iter().map(row).collect::<Vec<_>>());
-    report.line("What fleets of busy workers take of a core, with a mean length of 10 minutes:\n");
-    let fleet = |workers: &f64| {
-        let plan = Plan { threads: FLEET_THREADS, mean_secs: 600.0 };
-        let share = |cost: &Cost| format!("{:.1}%", cost.of_fleet(*workers, plan) * 100.0);
-        let [(_, _, redis), (_, _, mariadb), _, (_, _, flushes), (_, _, schedulers)] = &limits;
-        vec![
-            format!("{workers:.0} × {FLEET_THREADS:.0}"),
-            share(redis),
-            share(mariadb),
-            format!("{:.0}", flushes.of_fleet(*workers, plan)),
-            share(schedulers),
-        ]
-    };
-    let head = ["workers × threads", "Redis", "MariaDB", "flushes a second", "schedulers"];
-    report.table(&head, &FLEETS.iter().map(fleet).collect::<Vec<_>>());
-    report.line("What to do then stands in `docs/sizing.md`.\n");
-}
-
-/// A number with two digits that count.
-fn rounded(value: f64) -> String {
-    if !value.is_finite() {
-        return "any".to_owned();
-    }
-    let step = 10_f64.powf(value.max(1.0).log10().floor() - 1.0).max(0.1);
-    let digits = usize::from(step < 1.0);
-    format!("{:.digits$}", (value / step).round() * step)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_rounded_to_what_counts() {
-        let texts = [0.26, 1.24, 37.4, 1_449.0, 123_456.0, f64::INFINITY].map(rounded);
-        assert_eq!(texts, ["0.3", "1.2", "37", "1400", "120000", "any"]);
-    }
 }

@@ -9,7 +9,7 @@ use super::{
 };
 
 /// The longest migration as a part of the time that all places need: a longer one would decide the end alone.
-const LONGEST: f64 = 0.025;
+pub(super) const LONGEST: f64 = 0.03;
 /// Of every draw.
 const SEED: u64 = 20_240_229;
 
