@@ -24,6 +24,8 @@ use crate::{
 const PLOT: &str = "fleet.svg";
 /// Points of a line in it.
 const SLICES: u32 = 150;
+/// Users a place from which on the goal can be met.
+const ENOUGH: u32 = 60;
 /// Goal: makespan over the lower bound.
 const GOAL: f64 = 1.05;
 
@@ -71,6 +73,12 @@ fn write_work(outcome: &Outcome, report: &mut Report) {
         limits().filter(|limit| *limit > 1).min().unwrap_or_default(),
         limits().max().unwrap_or_default(),
     ));
+    if size.users / work.places < ENOUGH {
+        report.line(&format!(
+            "**With fewer than {ENOUGH} users a place the tail decides the makespan, not the queue**: only the costs \
+             below mean something.\n"
+        ));
+    }
     let mean = work.total().as_secs_f64() / f64::from(size.users);
     report.table(
         &["users", "places", "shortest s", "median s", "mean s", "p99 s", "longest s"],
