@@ -92,6 +92,8 @@ pub(crate) async fn measure(data: &Path, size: &Size, reports: &Path, report: &m
 
     let hosts: Vec<u32> = work.jobs.iter().map(|job| job.host).collect();
     field::submit(&stage, RUN, &hosts).await?;
+    println!("{} migrations wait", size.users);
+    let waiting = load::watch(&stage.fleet, size.watch.max(RHYTHM.every * 2)).await?;
     let run = run(&stage, size, &mut workers, &runs, bound.lower()).await?;
     workers.stop().await?;
 
@@ -110,6 +112,7 @@ pub(crate) async fn measure(data: &Path, size: &Size, reports: &Path, report: &m
         idle,
         holding,
         leases: u32::try_from(held.len())?,
+        waiting,
         run,
         migrations: size.users,
         held_secs,

@@ -235,6 +235,10 @@ fn write_heartbeats(outcome: &Outcome, report: &mut Report) {
     let mut rows = vec![row("no worker".into(), &watched.empty)];
     rows.extend(watched.idle.iter().map(|(count, load)| row(format!("{count} idle workers"), load)));
     rows.push(row(format!("{} workers hold {}", outcome.size.workers, watched.leases), &watched.holding));
+    rows.push(row(
+        format!("{} idle workers, {} migrations wait", outcome.size.workers, outcome.size.users),
+        &watched.waiting,
+    ));
     let head = [
         "",
         "statements",
@@ -246,13 +250,15 @@ fn write_heartbeats(outcome: &Outcome, report: &mut Report) {
         "the simulator",
     ];
     report.table(&head, &rows);
-    report.line("What these and the run come to, each part without the others:\n");
+    report.line("What these and the run come to, each part without the others. While migrations wait, the schedulers compare \
+         both stores at a pace of their own:\n");
     let cost = |(name, of): &Figure| {
         let cost = watched.cost(of);
         let thousand = |of: f64| format!("{:.2}%", of * 1e5);
         vec![
             (*name).to_owned(),
             format!("{:.2}%", cost.base * 100.0),
+            format!("{:.2}%", cost.waiting * 100.0),
             thousand(cost.worker),
             thousand(cost.lease),
             format!("{:.0} µs", cost.migration * 1e6),
@@ -261,9 +267,10 @@ fn write_heartbeats(outcome: &Outcome, report: &mut Report) {
     let head = [
         "CPU of",
         "always",
+        "while any wait",
         "1,000 idle workers",
         "1,000 migrations held",
-        "each migration from submit to end",
+        "each migration from claim to end",
     ];
     report.table(&head, &PROCESSORS.iter().take(3).map(cost).collect::<Vec<_>>());
 }
