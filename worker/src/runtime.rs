@@ -26,13 +26,25 @@ const POLL: Duration = Duration::from_secs(5);
 /// How long the last words to MariaDB may take.
 const FAREWELL: Duration = Duration::from_secs(5);
 
-/// Everything that runs in a worker process.
+/// What is done under a lease.
+pub trait Run: Send + Sync + 'static {
+    /// Runs the migration of a lease to its end and gives the lease up, whatever happens.
+    fn run(&self, lease: Arc<Held>) -> impl Future<Output = ()> + Send;
+}
+
+impl Run for Runner {
+    async fn run(&self, lease: Arc<Held>) {
+        Runner::run(self, lease).await;
+    }
+}
+
+/// Everything that runs in a worker process. Only load tests run anything but a [`Runner`] in it.
 #[derive(Debug)]
-pub struct Runtime {
+pub struct Runtime<R = Runner> {
     /// Claims and releases.
     pub claimant: Arc<Claimant>,
     /// Runs migrations.
-    pub runner: Arc<Runner>,
+    pub runner: Arc<R>,
     /// Beats.
     pub heartbeat: Heartbeat,
     /// Notified when a thread may be free.
@@ -42,12 +54,12 @@ pub struct Runtime {
 }
 
 /// What apalis calls for each lease.
-async fn handle(lease: Arc<Held>, runner: Data<Arc<Runner>>) -> Result<(), BoxDynError> {
+async fn handle<R: Run>(lease: Arc<Held>, runner: Data<Arc<R>>) -> Result<(), BoxDynError> {
     runner.run(lease).await;
     Ok(())
 }
 
-impl Runtime {
+impl<R: Run> Runtime<R> {
     /// Works until the lifecycle asks for the stop, then drains: nothing new is leased, what runs goes
     /// on for the grace time, and what is left then is killed and handed back.
     pub async fn run(self, lifecycle: Lifecycle) {
@@ -73,10 +85,10 @@ impl Runtime {
 }
 
 /// Runs the apalis worker until it is asked to stop and nothing runs any more.
-async fn work(
+async fn work<R: Run>(
     queue: Queue,
     claimant: Arc<Claimant>,
-    runner: Arc<Runner>,
+    runner: Arc<R>,
     wake: Arc<Notify>,
     lifecycle: &Lifecycle,
 ) -> Result<(), WorkerError> {
@@ -87,7 +99,7 @@ async fn work(
         .data(runner)
         .concurrency(CONCURRENCY)
         .enable_tracing()
-        .build(handle);
+        .build(handle::<R>);
     let soft = lifecycle.soft().clone();
     worker
         .run_until(async move {

@@ -10,6 +10,7 @@
 mod bare;
 mod bulk;
 mod compare;
+mod fleet;
 mod footprint;
 mod k6;
 mod mail;
@@ -22,6 +23,7 @@ mod report;
 mod rows;
 mod seed;
 mod stage;
+mod store;
 mod submits;
 
 use std::path::PathBuf;
@@ -56,6 +58,12 @@ struct Arguments {
     /// Of the part `peers` only these contestants; may be given more than once.
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
+    /// Of the part `fleet`: users that are migrated; 100,000 unless told, fewer in a quick pass.
+    #[arg(long, value_name = "N")]
+    users: Option<u32>,
+    /// Of the part `fleet`: simulated workers; 1,000 unless told, fewer in a quick pass.
+    #[arg(long, value_name = "N")]
+    workers: Option<u32>,
     /// The runner starts itself as a contestant of the part `peers`.
     #[arg(long, hide = true, requires = "role")]
     contestant: Option<String>,
@@ -80,6 +88,8 @@ enum Part {
     Peers,
     /// The smallest parts alone: words of doveadm, templates, Lua scripts.
     Micro,
+    /// A thousand simulated workers on the real stores and schedulers; fails where a promise is broken.
+    Fleet,
 }
 
 /// How much is measured.
@@ -126,6 +136,10 @@ async fn main() -> Result<()> {
                 peers::measure(&arguments.data, &choice, &mut report).await
             }
             Part::Micro => micro::measure(&arguments.data, arguments.quick, &mut report).await,
+            Part::Fleet => {
+                let size = fleet::Size::new(arguments.quick, arguments.users, arguments.workers)?;
+                fleet::measure(&arguments.data, &size, &arguments.reports, &mut report).await
+            }
         }
         .with_context(|| name.clone())?;
         let path = report.write(&arguments.reports)?;

@@ -1,7 +1,11 @@
 //! What a running process takes.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result};
 use dmf_e2e::Daemon;
+use nix::time::{clock_getcpuclockid, clock_gettime};
+use nix::unistd::Pid;
 use procfs::process::Process;
 
 /// Memory and descriptors of a process at a moment.
@@ -33,6 +37,13 @@ fn of(pid: i32) -> Result<Taken> {
     })
 }
 
+/// Processor time of a process, threads that have ended included; none of a process that is gone.
+pub(crate) fn busy(process: u32) -> Duration {
+    let Ok(process) = i32::try_from(process) else { return Duration::ZERO };
+    let clock = clock_getcpuclockid(Pid::from_raw(process)).and_then(clock_gettime);
+    clock.map_or(Duration::ZERO, Duration::from)
+}
+
 /// Millions of bytes.
 #[allow(clippy::cast_precision_loss, reason = "exact below 2^53")]
 pub(crate) fn megabytes(bytes: u64) -> f64 {
@@ -53,5 +64,17 @@ mod tests {
         drop(more);
         assert!(before.resident_bytes > 100_000 && before.peak_bytes >= before.resident_bytes, "{before:?}");
         assert!(after.descriptors > before.descriptors, "{before:?} {after:?}");
+    }
+
+    #[test]
+    fn processor_time_of_a_process_grows_with_its_work() {
+        let own = std::process::id();
+        let before = busy(own);
+        let mut sum = 0_u64;
+        for n in 0..2_000_000_u64 {
+            sum = std::hint::black_box(sum.wrapping_mul(31).wrapping_add(n));
+        }
+        assert!(busy(own) > before, "{sum}");
+        assert_eq!(busy(u32::MAX), Duration::ZERO);
     }
 }

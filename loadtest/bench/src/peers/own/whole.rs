@@ -9,7 +9,6 @@ use anyhow::{Context as _, Result, ensure};
 use apalis::prelude::{BoxDynError, Data, WorkerBuilder, WorkerBuilderExt as _, WorkerError};
 use dmf_scheduler::{rebuild, relay};
 use dmf_shared::batcher::Batcher;
-use dmf_shared::config::{DataSource, Environment, Reader, Sources};
 use dmf_shared::domain::command::Command;
 use dmf_shared::domain::ids::{HostId, TargetId};
 use dmf_shared::domain::migration::{Phase, Status};
@@ -27,6 +26,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{Job, OWN_VERSION, Produce, Settings, connect, host_of, hosts, say_ready};
+use crate::store;
 
 const DATABASE: &str = "peers";
 const TARGET: &str = "default";
@@ -53,14 +53,7 @@ const CLAIM_TIMEOUT: Duration = Duration::from_secs(20);
 
 fn options(settings: &Settings) -> Result<Options> {
     let database = &settings.mariadb;
-    let text = format!(
-        "datasources.default: {{url: '{}', username: '{}', password: '{}', maximum-pool-size: {CONNECTIONS}}}",
-        database.jdbc, database.user, database.password
-    );
-    let properties = Sources::default().load_text(&text, Environment::from_variables([("", ""); 0]))?;
-    let source =
-        DataSource::read(&mut Reader::new(&properties), "datasources.default").context("settings")?;
-    Ok(Options::from(&source))
+    store::options(&database.jdbc, &database.user, &database.password, CONNECTIONS)
 }
 
 /// Submits and relays, as a scheduler does.
