@@ -23,6 +23,16 @@ const BATCH: usize = 500;
 /// Users of one stream for each second that a measurement is to take.
 const USERS_A_SECOND: usize = 5_000;
 
+/// Why the goal may be missed, as far as it is known, and what was tried.
+const WHY: &str = "a profile of all processes (`perf`, one stream) gives MariaDB 58 % of the processors, Redis 7 %, \
+    schedulers and client together 12 %; nobody uses the rest, as a stream's next 500 lines are read after the last \
+    ones are committed. MariaDB does more for the API: beside the inserts it looks for each user and for each target \
+    uid whether it is there (19 % of its time, with what the relay reads), parses values that stand in the text of a \
+    statement (13 %; prepared statements of any number of rows cost a wait each when they are closed), and commits the \
+    figures of the audit log behind each 500. Tried and kept: inserts give the ids back, so that none is read again, \
+    and nothing is deleted for new users. Not tried: to read ahead while a batch is committed, and to look for taken \
+    target uids only after an insert was refused.";
+
 /// Measures both sides in turn for each number of streams.
 pub(crate) async fn measure(data: &Path, extent: Extent, report: &mut Report) -> Result<()> {
     let stage = Stage::start(data, 2).await?;
@@ -48,6 +58,7 @@ pub(crate) async fn measure(data: &Path, extent: Extent, report: &mut Report) ->
          spread.\n",
     ));
     report.table(&[&["streams"][..], &HEAD[..]].concat(), &table);
+    report.why(&table, WHY);
     Ok(())
 }
 

@@ -15,6 +15,9 @@ pub(crate) struct Report {
     failures: Vec<String>,
 }
 
+/// How a cell begins whose goal was not reached.
+pub(crate) const MISSED: &str = "**missed**";
+
 impl Report {
     /// Begins with the machine and the versions.
     pub(crate) fn new(name: &str, quick: bool) -> Result<Self> {
@@ -39,6 +42,13 @@ impl Report {
             self.line(&format!("| {} |", row.join(" | ")));
         }
         self.line("");
+    }
+
+    /// Says why a goal is missed and what was tried, below rows of which one says that it is.
+    pub(crate) fn why(&mut self, rows: &[Vec<String>], why: &str) {
+        if rows.iter().flatten().any(|cell| cell.starts_with(MISSED)) {
+            self.line(&format!("Where the goal is missed: {why}\n"));
+        }
     }
 
     /// Notes what must not be as it is: the run fails by it once all reports are written.

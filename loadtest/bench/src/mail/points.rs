@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Users of a quick pass for each thread.
-const QUICK_USERS: usize = 2;
+const QUICK_USERS: usize = 4;
 
 /// Mailboxes of one kind, and the lines that they are moved over.
 #[derive(Debug, Clone, Copy)]
