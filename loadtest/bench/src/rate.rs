@@ -11,11 +11,16 @@ impl Samples {
         self.0.push(value);
     }
 
-    /// The middle one; of an even number the lower of the two.
+    /// The middle one; of an even number, halfway between the two in the middle.
     pub(crate) fn median(&self) -> f64 {
         let mut sorted = self.0.clone();
         sorted.sort_by(f64::total_cmp);
-        sorted.get(sorted.len().saturating_sub(1) / 2).copied().unwrap_or_default()
+        let (Some(lower), Some(upper)) =
+            (sorted.get(sorted.len().saturating_sub(1) / 2), sorted.get(sorted.len() / 2))
+        else {
+            return 0.0;
+        };
+        f64::midpoint(*lower, *upper)
     }
 
     /// All of them, divided by their number.

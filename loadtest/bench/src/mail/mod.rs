@@ -57,7 +57,7 @@ struct Field {
 pub(crate) async fn measure(data: &Path, quick: bool, reports: &Path, report: &mut Report) -> Result<()> {
     let plan = Plan::new(quick);
     // Before anything is measured: what is missing is told at once.
-    let versions = [version_of("doveadm", &["--version"])?, version_of("mbsync", &["--version"])?].join("; ");
+    let versions = [version_of("dovecot", &["--version"])?, version_of("mbsync", &["--version"])?].join("; ");
     let stage = Stage::start(data).await?;
     let commands = stage.commands().await?;
     let mut mailboxes = Vec::new();
