@@ -140,7 +140,7 @@ async fn run(settings: &Settings, telemetry: Telemetry) -> anyhow::Result<ExitCo
     let app = App {
         access: Arc::new(settings.access.clone()),
         management: health::management(settings, &store, &schema, &queue, readiness.clone(), Some(telemetry)),
-        submitter: Arc::new(Submitter::new(store.clone())),
+        submitter: Arc::new(Submitter::new(store.clone(), wake.clone())),
         store: store.clone(),
         schema: schema.clone(),
         silence: settings.reaper.silence,

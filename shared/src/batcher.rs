@@ -68,7 +68,13 @@ impl<I: Send, O: Send> Batcher<I, O> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         self.gathered().push_back(Waiting { number, item, tell });
         let place = Place { batcher: self, number };
-        let Ok(Ok(_turn)) = tokio::time::timeout(PATIENCE, self.turns.acquire()).await else {
+        let turn = tokio::select! {
+            biased;
+            // One before it has taken it along.
+            answer = &mut told => return answer.map_err(|_| Unjoined::Unknown),
+            turn = tokio::time::timeout(PATIENCE, self.turns.acquire()) => turn,
+        };
+        let Ok(Ok(turn)) = turn else {
             // Somebody may have taken it along just now.
             return if place.leave() {
                 Err(Unjoined::NotDone)
@@ -76,7 +82,11 @@ impl<I: Send, O: Send> Batcher<I, O> {
                 told.await.map_err(|_| Unjoined::Unknown)
             };
         };
-        let Some(batch) = self.take_with(number) else { return told.await.map_err(|_| Unjoined::Unknown) };
+        let Some(batch) = self.take_with(number) else {
+            // Whoever has taken it along has a turn of its own.
+            drop(turn);
+            return told.await.map_err(|_| Unjoined::Unknown);
+        };
         let (items, tells): (Vec<I>, Vec<_>) = batch.into_iter().map(|one| (one.item, one.tell)).unzip();
         for (tell, answer) in tells.into_iter().zip(run(items).await) {
             // Whoever does not wait any more does not need it.
@@ -145,6 +155,31 @@ mod tests {
         let (answers, ()) = tokio::join!(join_all((0..100).map(join)), open);
         assert_eq!(answers, (0..100).map(|item| Ok(item * 2)).collect::<Vec<_>>());
         assert_eq!(*runs.lock().unwrap(), [1, MOST, 99 - MOST]);
+    }
+
+    #[tokio::test]
+    async fn one_that_goes_along_takes_no_turn() {
+        let batcher = Batcher::new(2);
+        let (hanging, passing) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+        let join = |item, gate: &Arc<Semaphore>| {
+            let gate = Arc::clone(gate);
+            batcher.join(item, move |items| double(gate, Arc::default(), items))
+        };
+        let (mut first, mut second) = (Box::pin(join(1, &passing)), Box::pin(join(2, &hanging)));
+        assert!(futures::poll!(&mut first).is_pending() && futures::poll!(&mut second).is_pending());
+        // Both turns are taken: these gather, and the first of them takes the second along, and hangs.
+        let (mut third, mut fourth) = (Box::pin(join(3, &hanging)), Box::pin(join(4, &hanging)));
+        assert!(futures::poll!(&mut third).is_pending() && futures::poll!(&mut fourth).is_pending());
+        passing.add_permits(1);
+        assert_eq!(first.await, Ok(2));
+        assert!(futures::poll!(&mut third).is_pending() && futures::poll!(&mut fourth).is_pending());
+        hanging.add_permits(1);
+        assert_eq!(second.await, Ok(4));
+        assert!(futures::poll!(&mut fourth).is_pending());
+        passing.add_permits(1);
+        assert_eq!(join(5, &passing).await, Ok(10), "there is a turn, though the third hangs");
+        hanging.add_permits(1);
+        assert_eq!((third.await, fourth.await), (Ok(6), Ok(8)));
     }
 
     #[tokio::test]

@@ -1,6 +1,6 @@
 //! An API of its own for each test, and requests as clients send them.
 
-use std::{fs, time::Duration};
+use std::{fs, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -116,7 +116,7 @@ impl Api {
                 Readiness::new(CancellationToken::new()),
                 Some(telemetry),
             ),
-            submitter: Submitter::new(store.clone()).into(),
+            submitter: Submitter::new(store.clone(), Arc::default()).into(),
             store,
             schema: Schema::ready(),
             silence: settings.reaper.silence,
@@ -129,7 +129,7 @@ impl Api {
             limits: RateLimits::new(settings.rate_limits).into(),
             room: Room::new(settings.room).into(),
             trusted_proxies: settings.trusted_proxies.into(),
-            relay: std::sync::Arc::default(),
+            relay: Arc::default(),
             pages: settings.pages.into(),
         };
         Self { lab, router: app::router(app.clone()), app }

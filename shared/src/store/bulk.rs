@@ -57,15 +57,22 @@ pub(super) struct Accepted<'s> {
     pub(super) is_known: bool,
 }
 
-/// How long a batch waits for a row that somebody has locked: the end of its statements that lock.
+/// How long a batch waits for a row that somebody has locked.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct LockWait(pub(super) &'static str);
+pub(super) struct LockWait {
+    /// The end of a statement that reads and locks.
+    pub(super) reading: &'static str,
+    /// The beginning of one that writes.
+    pub(super) writing: &'static str,
+}
 
 impl LockWait {
     /// As long as the session does.
-    pub(super) const PATIENT: Self = Self("");
-    /// A second.
-    pub(super) const SHORT: Self = Self(" WAIT 1");
+    pub(super) const PATIENT: Self = Self { reading: "", writing: "" };
+    /// A second. The server has to end the wait itself: it would not notice that nobody waits for its answer any
+    /// more, and hold until then what was locked before.
+    pub(super) const SHORT: Self =
+        Self { reading: " WAIT 1", writing: "SET STATEMENT innodb_lock_wait_timeout = 1 FOR " };
 }
 
 /// What the journal says of the users of a batch.
@@ -125,7 +132,8 @@ impl Store {
             let valid = accepted.iter().map(|one| (one.index, Ok(BulkAccepted::Valid(Place::of(&one.user)))));
             return Ok(in_order(refused.chain(valid)));
         }
-        let rows: Vec<(u64, u64)> = write_accepted(&mut tx, &tables, source, &mut accepted).await?;
+        let rows: Vec<(u64, u64)> =
+            write_accepted(&mut tx, &tables, source, &mut accepted, LockWait::PATIENT).await?;
         tx.commit().await?;
         let created = accepted.iter().zip(rows);
         let created = created.map(|(one, (id, _))| (one.index, Ok(BulkAccepted::Created(JournalId(id)))));
@@ -202,14 +210,14 @@ async fn lock_users(
     connection: &mut MySqlConnection,
     tables: &Tables,
     batch: &[Submission],
-    LockWait(wait): LockWait,
+    wait: LockWait,
 ) -> Result<HashMap<String, User>> {
     let statement =
         format!("SELECT {} {}", users::COLUMNS, tables.text("FROM {users} u WHERE u.source_uid IN "));
     let users: Vec<User> = Statement::new(statement)
         .list(batch.iter().map(|submission| &submission.source_uid))
         .sql(" ORDER BY u.id FOR UPDATE")
-        .sql(wait)
+        .sql(wait.reading)
         .fetch_all(connection)
         .await?;
     Ok(users.into_iter().map(|user| (user.source_uid.clone(), user)).collect())
@@ -249,7 +257,7 @@ async fn refuse_taken(
     connection: &mut MySqlConnection,
     source: &Source,
     accepted: &mut Vec<Accepted<'_>>,
-    LockWait(wait): LockWait,
+    wait: LockWait,
 ) -> Result<Vec<usize>> {
     let takers = accepted.iter().filter(|one| one.takes_uid);
     let wanted: Vec<(u32, String)> =
@@ -264,7 +272,7 @@ async fn refuse_taken(
             row.value(target).value(folded);
         })
         .sql(") FOR UPDATE")
-        .sql(wait)
+        .sql(wait.reading)
         .fetch_all(connection)
         .await?;
     let owners: HashMap<_, _> =

@@ -6,7 +6,7 @@ use sqlx::{FromRow, MySqlConnection, mysql::MySqlRow};
 
 use super::{
     Error, Record, Result, Source, Submission,
-    bulk::Accepted,
+    bulk::{Accepted, LockWait},
     error::expect_rows,
     journal::RETURNING,
     spelled::{Statement, Value},
@@ -51,10 +51,11 @@ pub(super) async fn write_accepted<I: Inserted>(
     tables: &Tables,
     source: &Source,
     accepted: &mut [Accepted<'_>],
+    wait: LockWait,
 ) -> Result<Vec<I>> {
-    write_users(connection, tables, accepted).await?;
-    write_target_uids(connection, source, accepted).await?;
-    write_rows(connection, tables, source, accepted).await
+    write_users(connection, tables, accepted, wait).await?;
+    write_target_uids(connection, source, accepted, wait).await?;
+    write_rows(connection, tables, source, accepted, wait).await
 }
 
 /// Inserts the new users and gives them their ids; updates the known ones.
@@ -62,16 +63,18 @@ async fn write_users(
     connection: &mut MySqlConnection,
     tables: &Tables,
     accepted: &mut [Accepted<'_>],
+    LockWait { writing, .. }: LockWait,
 ) -> Result<()> {
     let known: Vec<&User> = accepted.iter().filter(|one| one.is_known).map(|one| &one.user).collect();
     if !known.is_empty() {
-        update_users(tables, &known).execute(connection).await?;
+        Statement::new(writing).go_on(&update_users(tables, &known)).execute(connection).await?;
     }
     let new: Vec<&User> = accepted.iter().filter(|one| !one.is_known).map(|one| &one.user).collect();
     if new.is_empty() {
         return Ok(());
     }
-    let inserted = insert_users(tables, &new).sql(" RETURNING source_uid, id");
+    let inserted =
+        Statement::new(writing).go_on(&insert_users(tables, &new)).sql(" RETURNING source_uid, id");
     let ids: HashMap<String, u64> =
         inserted.fetch_all::<(String, u64)>(connection).await?.into_iter().collect();
     for one in accepted.iter_mut().filter(|one| !one.is_known) {
@@ -130,6 +133,7 @@ async fn write_target_uids(
     connection: &mut MySqlConnection,
     source: &Source,
     accepted: &[Accepted<'_>],
+    LockWait { writing, .. }: LockWait,
 ) -> Result<()> {
     let takers: Vec<&Accepted<'_>> = accepted.iter().filter(|one| one.takes_uid).collect();
     let movers: Vec<u64> = takers.iter().filter(|one| one.is_known).map(|one| one.user.id.0).collect();
@@ -144,9 +148,8 @@ async fn write_target_uids(
     if takers.is_empty() {
         return Ok(());
     }
-    insert_target_uids(source.id, takers.iter().map(|one| (&one.user, one.user.id.0)))
-        .execute(connection)
-        .await?;
+    let insert = insert_target_uids(source.id, takers.iter().map(|one| (&one.user, one.user.id.0)));
+    Statement::new(writing).go_on(&insert).execute(connection).await?;
     Ok(())
 }
 
@@ -193,9 +196,14 @@ async fn write_rows<I: Inserted>(
     tables: &Tables,
     source: &Source,
     accepted: &[Accepted<'_>],
+    LockWait { writing, .. }: LockWait,
 ) -> Result<Vec<I>> {
     let rows = accepted.iter().map(|one| (&one.user, one.user.id.0, one.submission));
-    let inserted: Vec<I> = insert_rows(tables, rows).sql(I::RETURNING).fetch_all(connection).await?;
+    let inserted: Vec<I> = Statement::new(writing)
+        .go_on(&insert_rows(tables, rows))
+        .sql(I::RETURNING)
+        .fetch_all(connection)
+        .await?;
     let noted = Statement::new("INSERT INTO outbox (kind, source_id, ref_id) VALUES ")
         .rows(&inserted, |row, inserted| {
             row.sql("'MIGRATION'").value(source.id.0).value(inserted.ids().0.0);

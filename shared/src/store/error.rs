@@ -121,8 +121,8 @@ impl From<MigrateError> for Error {
 
 impl Error {
     /// Nobody knows what became of a call.
-    pub const fn unanswered() -> Self {
-        Self::Unavailable(sqlx::Error::PoolTimedOut)
+    pub fn unanswered() -> Self {
+        Self::Unavailable(sqlx::Error::Protocol("it was not answered".to_owned()))
     }
 
     /// Whether the same call may succeed later without anybody changing anything.

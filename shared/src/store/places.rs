@@ -43,12 +43,12 @@ async fn hold(
     connection: &mut MySqlConnection,
     statement: Statement,
     ids: &[u32],
-    LockWait(wait): LockWait,
+    wait: LockWait,
 ) -> Result<HashSet<u32>> {
     if ids.is_empty() {
         return Ok(HashSet::new());
     }
-    let statement = statement.list(ids).sql(" ORDER BY id LOCK IN SHARE MODE").sql(wait);
+    let statement = statement.list(ids).sql(" ORDER BY id LOCK IN SHARE MODE").sql(wait.reading);
     let held: Vec<(u32,)> = statement.fetch_all(connection).await?;
     Ok(held.into_iter().map(|(id,)| id).collect())
 }

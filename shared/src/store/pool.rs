@@ -165,7 +165,8 @@ impl Transaction {
         self.finish("COMMIT").await
     }
 
-    /// The same, behind a last statement in the same round trip. If that fails, nothing is committed.
+    /// The same, behind a last statement in the same round trip. If the server refuses that,
+    /// nothing is committed.
     pub(super) async fn commit_with(mut self, last: Statement) -> sqlx::Result<()> {
         last.then(&Statement::new("COMMIT")).execute(&mut self.0).await?;
         self.0.give_back();

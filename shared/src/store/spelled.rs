@@ -133,6 +133,12 @@ impl Statement {
         self
     }
 
+    /// Goes on with what is spelled out already.
+    #[must_use]
+    pub(super) fn go_on(self, rest: &Self) -> Self {
+        self.sql(&rest.0)
+    }
+
     /// Goes on with a value.
     #[must_use]
     pub(super) fn value(mut self, value: impl Value) -> Self {

@@ -116,7 +116,13 @@ impl Store {
         }
         let before = known.as_ref().map(|user| (user.target, user.target_uid.clone()));
         let host_before = known.as_ref().map(|user| user.sourcehost);
-        let user = submission.user.merge(known, &submission.source_uid).map_err(SubmitError::Missing)?;
+        let user = match submission.user.merge(known, &submission.source_uid) {
+            Ok(user) => user,
+            Err(fields) => {
+                tx.rollback().await?;
+                return Err(SubmitError::Missing(fields));
+            }
+        };
         // A user that is there already holds its places.
         if host_before != Some(user.sourcehost)
             || before.as_ref().is_none_or(|before| before.0 != user.target)

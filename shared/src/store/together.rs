@@ -10,13 +10,14 @@ use super::{
     tables::Tables,
 };
 
-/// How long everything before the commit may take: each may need as much again by itself.
+/// How long everything before the commit may take: each may need as much again by itself. Locked rows end it
+/// earlier, see [`LockWait::SHORT`].
 const PREPARATION_LIMIT: Duration = Duration::from_secs(3);
 
 type Answers = Vec<Result<Submitted, SubmitError>>;
 
 impl Store {
-    /// Submits all of `batch`, each with the answer that it would get alone, in their order. `None` when nothing was
+    /// Submits all of `batch`, each with an answer that it could get alone, in their order. `None` when nothing was
     /// submitted, because one of them was in the way, or rows were locked: each is to be submitted by itself. After
     /// an error, all of them may have been submitted. No two may have the same source uid, or the same target uid,
     /// without case.
@@ -50,7 +51,7 @@ impl Store {
         let Sorted { refused, mut accepted } = sort(&mut tx, &tables, source, batch, LockWait::SHORT).await?;
         let mut records: Vec<Record> = Vec::new();
         if !accepted.is_empty() {
-            records = write_accepted(&mut tx, &tables, source, &mut accepted).await?;
+            records = write_accepted(&mut tx, &tables, source, &mut accepted, LockWait::SHORT).await?;
             let noted: Vec<_> = accepted.iter().filter_map(|one| one.submission.noted.as_ref()).collect();
             if !noted.is_empty() {
                 audit::note_all(noted).execute(&mut tx).await?;

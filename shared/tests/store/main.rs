@@ -10,6 +10,7 @@ mod server;
 mod submits;
 #[path = "../support/mod.rs"]
 mod support;
+mod together;
 
 use dmf_lab::Lab;
 use dmf_shared::{

@@ -61,7 +61,6 @@ pub async fn submit(
     let noted = note.with_change(StatusCode::CREATED);
     let submission = Submission { trace, noted, ..submission };
     let submitted = app.submitter.submit(source, submission).await.map_err(refused)?;
-    app.relay.notify_one();
     let created = Record::from(&submitted.record);
     let location = format!("{}/migrations/{}", path_of(&submitted.record.source_uid), submitted.record.id);
     let headers = HeaderMap::from_iter(
