@@ -104,7 +104,7 @@ mod tests {
         let of = |threads| {
             plan.points.iter().find(|point| point.kind == 0 && point.threads == threads).unwrap().users
         };
-        assert_eq!((of(1), of(8), of(32)), (2, 16, 64));
+        assert_eq!((of(1), of(8), of(32)), (4, 32, 64));
         assert_eq!(
             plan.points.iter().filter(|point| point.kind == 1).map(|point| point.threads).collect::<Vec<_>>(),
             [8, 8]
