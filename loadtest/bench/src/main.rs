@@ -43,7 +43,7 @@ struct Arguments {
     /// What to measure; everything where nothing is named.
     #[arg(value_enum)]
     parts: Vec<Part>,
-    /// Fewer and shorter rounds: some minutes for all parts.
+    /// Fewer and shorter rounds: about twenty minutes for all parts.
     #[arg(long)]
     quick: bool,
     /// Where the reports go.
