@@ -15,7 +15,7 @@ use super::error::{ApiError, Result};
 const DEADLINE: Duration = Duration::from_secs(5);
 
 /// Middleware behind the reading of the body: 503 once the time is up. What the request has not committed is
-/// rolled back.
+/// rolled back, but for a single submit, which ends by itself in as much time: others may go along with it.
 pub async fn answer_in_time(request: Request, next: Next) -> Response {
     in_time(async { Ok(next.run(request).await) }).await.unwrap_or_else(ApiError::into_response)
 }
