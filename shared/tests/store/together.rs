@@ -100,11 +100,23 @@ async fn what_is_in_the_way_of_one_leaves_nothing_of_the_others() {
     assert_left(&scene, &locked, &["three"]).await;
     sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
 
-    // One that another transaction is about to write: the server ends the wait, and lets the others go.
-    let write = "BEGIN; INSERT INTO usersCustomerX (source_uid, target_uid, target_id, sourcehost_id, created, modified)
-         SELECT 'five', 'five', target_id, sourcehost_id, created, modified FROM usersCustomerX LIMIT 1";
-    sqlx::raw_sql(write).execute(&mut other).await.unwrap();
-    let written = [scene.submission("four"), scene.submission("five")];
-    assert_left(&scene, &written, &["four"]).await;
+    // A row that another transaction is about to write, which no read of the batch meets: the server itself ends the
+    // wait. It keeps others from that index, too, so they go once it is gone.
+    let ended = submit(&scene, "ended").await;
+    claim(&scene, &[ended]).await;
+    scene.store.finish(&scene.source, ended, Epoch(1), &success()).await.unwrap();
+    let write = format!(
+        "BEGIN; INSERT INTO journalCustomerX (user_id, sourcehost_id, target_id, status, phase, priority, created, modified)
+         SELECT user_id, sourcehost_id, target_id, 'SCHEDULED', phase, priority, created, modified
+         FROM journalCustomerX WHERE id = {}",
+        ended.journal.0
+    );
+    sqlx::raw_sql(AssertSqlSafe(write)).execute(&mut other).await.unwrap();
+    let begun = Instant::now();
+    let written = [scene.submission("four"), scene.submission("ended")];
+    assert!(scene.store.submit_together(&scene.source, &written).await.unwrap().is_none());
+    assert!(begun.elapsed() < Duration::from_millis(2500), "the batch was cut off: {:?}", begun.elapsed());
     sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
+    assert!(scene.store.user(&scene.source, "four").await.unwrap().is_none());
+    submit(&scene, "four").await;
 }
