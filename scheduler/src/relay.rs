@@ -112,8 +112,9 @@ fn controls(batch: &Batch) -> Vec<(BackendId, Control)> {
 /// Relays until `stop`. Woken by `wake` after a commit in this process, and polling besides.
 pub async fn run(store: Store, queue: Queue, wake: Arc<Notify>, stop: CancellationToken) {
     let mut backoff = Duration::ZERO;
+    let mut lag_shown: Option<Instant> = None;
     while !stop.is_cancelled() {
-        let pause = match relay_round(&store, &queue).await {
+        let pause = match relay_round(&store, &queue, &mut lag_shown).await {
             Ok(()) => {
                 backoff = Duration::ZERO;
                 POLL
@@ -149,10 +150,13 @@ fn trace(batch: &Batch, took: Duration) {
     }
 }
 
-/// Shows how late the relay is, and catches up.
-async fn relay_round(store: &Store, queue: &Queue) -> Result<(), Error> {
-    let lag = in_time::<_, Error>(async { Ok(store.outbox_age().await?) }).await?;
-    metrics::gauge!("dmf.relay.lag").set(lag.as_secs_f64());
+/// Shows how late the relay is, unless it did just now, and catches up.
+async fn relay_round(store: &Store, queue: &Queue, lag_shown: &mut Option<Instant>) -> Result<(), Error> {
+    if lag_shown.is_none_or(|shown| shown.elapsed() >= POLL) {
+        let lag = in_time::<_, Error>(async { Ok(store.outbox_age().await?) }).await?;
+        metrics::gauge!("dmf.relay.lag").set(lag.as_secs_f64());
+        *lag_shown = Some(Instant::now());
+    }
     relay_all(store, queue).await
 }
 

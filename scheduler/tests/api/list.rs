@@ -157,7 +157,7 @@ async fn no_page_sorts_the_table_whatever_the_filters_are() {
     let source = api.furnish().await;
     api.submit("a").await;
     api.app.store.fill_journal(&source, 5_000).await.unwrap();
-    let host = api.app.store.sourcehost_id(source.id, "imap.host.1").await.unwrap();
+    let host = api.app.store.places_by_name(source.id, None, Some("imap.host.1")).await.unwrap().1;
     let time = Some(time::OffsetDateTime::UNIX_EPOCH);
     for choice in 0..2_u32.pow(6) {
         let is_on = |bit: u32| choice & (1 << bit) != 0;

@@ -183,7 +183,7 @@ async fn they_show_why_and_until_when_they_are_suspended() {
     let path = format!("{HOSTS}/imap.host.1");
     let shown = async || api.admin("GET", &path, Value::Null).await.expect(200);
     assert_eq!(shown().await.get("suspended"), None);
-    let host = api.app.store.sourcehost_id(source.id, "imap.host.1").await.unwrap().unwrap();
+    let host = api.app.store.places_by_name(source.id, None, Some("imap.host.1")).await.unwrap().1.unwrap();
     let suspend = async |secs, reason: &str| {
         let suspension = Suspension { lasts: Duration::from_secs(secs), reason: reason.to_owned() };
         api.app.store.suspend_sourcehost(host, &suspension).await.unwrap();

@@ -75,6 +75,15 @@ impl LockWait {
         Self { reading: " WAIT 1", writing: "SET STATEMENT innodb_lock_wait_timeout = 1 FOR " };
 }
 
+/// How it is found out that a target uid is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TargetUids {
+    /// They are looked for before anything is written.
+    Looked,
+    /// They are written: the database refuses all of the batch when one is taken.
+    Tried,
+}
+
 /// What the journal says of the users of a batch.
 struct Past {
     open: HashMap<u64, u64>,
@@ -101,8 +110,11 @@ impl Store {
         dry_run: bool,
     ) -> Result<Vec<BulkAnswer>> {
         let mut tried = 1;
+        let mut uids = if dry_run { TargetUids::Looked } else { TargetUids::Tried };
         loop {
-            match self.submit_batch_once(source, batch, dry_run).await {
+            match self.submit_batch_once(source, batch, dry_run, uids).await {
+                // One of the target uids may be taken: seldom, so they are looked for only now.
+                Err(Error::Conflict { .. }) if uids == TargetUids::Tried => uids = TargetUids::Looked,
                 // A deadlock, or a twin that created the same user or row at the same moment: look again.
                 Err(Error::Contended(_) | Error::Conflict { .. }) if tried < super::CONTENTION_ATTEMPTS => {
                     super::pause_contended(tried).await;
@@ -118,6 +130,7 @@ impl Store {
         source: &Source,
         batch: &[Submission],
         dry_run: bool,
+        uids: TargetUids,
     ) -> Result<Vec<BulkAnswer>> {
         if batch.is_empty() {
             return Ok(Vec::new());
@@ -125,15 +138,23 @@ impl Store {
         let tables = Tables::of(&source.name);
         let mut tx = self.begin().await?;
         let Sorted { refused, mut accepted } =
-            sort(&mut tx, &tables, source, batch, LockWait::PATIENT).await?;
+            sort(&mut tx, &tables, source, batch, LockWait::PATIENT, uids).await?;
         let refused = refused.into_iter().map(|(index, error)| (index, Err(error)));
         if dry_run || accepted.is_empty() {
             tx.rollback().await?;
             let valid = accepted.iter().map(|one| (one.index, Ok(BulkAccepted::Valid(Place::of(&one.user)))));
             return Ok(in_order(refused.chain(valid)));
         }
-        let rows: Vec<(u64, u64)> =
-            write_accepted(&mut tx, &tables, source, &mut accepted, LockWait::PATIENT).await?;
+        let written = write_accepted(&mut tx, &tables, source, &mut accepted, LockWait::PATIENT).await;
+        let rows: Vec<(u64, u64)> = match written {
+            Ok(rows) => rows,
+            Err(error) => {
+                if matches!(error, Error::Conflict { .. }) {
+                    tx.rollback().await?;
+                }
+                return Err(error);
+            }
+        };
         tx.commit().await?;
         let created = accepted.iter().zip(rows);
         let created = created.map(|(one, (id, _))| (one.index, Ok(BulkAccepted::Created(JournalId(id)))));
@@ -154,6 +175,7 @@ pub(super) async fn sort<'s>(
     source: &Source,
     batch: &'s [Submission],
     wait: LockWait,
+    uids: TargetUids,
 ) -> Result<Sorted<'s>> {
     let mut known = lock_users(connection, tables, batch, wait).await?;
     let past = read_past(connection, tables, known.values()).await?;
@@ -165,8 +187,10 @@ pub(super) async fn sort<'s>(
             Err(error) => refused.push((index, error)),
         }
     }
-    let taken = refuse_taken(connection, source, &mut accepted, wait).await?;
-    refused.extend(taken.into_iter().map(|index| (index, SubmitError::TargetUidTaken)));
+    if uids == TargetUids::Looked {
+        let taken = refuse_taken(connection, source, &mut accepted, wait).await?;
+        refused.extend(taken.into_iter().map(|index| (index, SubmitError::TargetUidTaken)));
+    }
     let gone = refuse_gone(connection, source, &mut accepted, wait).await?;
     refused.extend(gone.into_iter().map(|(index, field)| (index, SubmitError::Gone(field))));
     Ok(Sorted { refused, accepted })

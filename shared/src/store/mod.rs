@@ -35,6 +35,7 @@ mod schema;
 mod source_deletion;
 mod sourcehosts;
 mod sources;
+mod spares;
 mod spelled;
 mod submit;
 mod summary;

@@ -91,7 +91,8 @@ impl Batch {
             return Ok(self.tx.commit().await?);
         }
         let deletion = Statement::new("DELETE FROM outbox WHERE id IN ").list(&self.entries);
-        Ok(self.tx.commit_with(deletion).await?)
+        self.tx.commit_with(deletion).await?;
+        Ok(())
     }
 }
 

@@ -1,12 +1,42 @@
 //! The places of users: a target or a source host that is deleted at the moment of a submit must not leave a
 //! user, or a migration, that belongs nowhere.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use sqlx::MySqlConnection;
 
-use super::{Result, bulk::LockWait, spelled::Statement};
-use crate::domain::{ids::SourceId, user::User};
+use super::{
+    Result, Store,
+    bulk::LockWait,
+    spelled::{Answer, Statement},
+};
+use crate::domain::{
+    ids::{HostId, SourceId, TargetId},
+    user::User,
+};
+
+impl Store {
+    /// The target and the source host of these names, as far as they are given and there are such.
+    pub async fn places_by_name(
+        &self,
+        source: SourceId,
+        target: Option<&str>,
+        sourcehost: Option<&str>,
+    ) -> Result<(Option<TargetId>, Option<HostId>)> {
+        // The database would pass over blanks at the end of a name.
+        let exact = |name: &&str| !name.ends_with(' ');
+        let (target, host): (Option<u32>, Option<u32>) = sqlx::query_as(
+            "SELECT (SELECT id FROM targets WHERE name = ?),
+                (SELECT id FROM sourcehosts WHERE source_id = ? AND name = ?)",
+        )
+        .bind(target.filter(exact))
+        .bind(source.0)
+        .bind(sourcehost.filter(exact))
+        .fetch_one(&self.pool)
+        .await?;
+        Ok((target.map(TargetId), host.map(HostId)))
+    }
+}
 
 /// Holds the places of these users until the transaction ends: whoever deletes one waits. Gives those whose
 /// place is gone, by their place in the list, with the field that names it.
@@ -16,12 +46,15 @@ pub(super) async fn hold_places(
     users: &[&User],
     wait: LockWait,
 ) -> Result<Vec<(usize, &'static str)>> {
-    let hosts: Vec<u32> = distinct(users.iter().map(|user| user.sourcehost.0));
-    let targets: Vec<u32> = distinct(users.iter().map(|user| user.target.0));
-    let of_source = Statement::new("SELECT id FROM sourcehosts WHERE source_id = ").value(source.0);
-    let hosts = hold(connection, of_source.sql(" AND id IN "), &hosts, wait).await?;
-    let targets =
-        hold(connection, Statement::new("SELECT id FROM targets WHERE id IN "), &targets, wait).await?;
+    if users.is_empty() {
+        return Ok(Vec::new());
+    }
+    let hosts = Statement::new("SELECT id FROM sourcehosts WHERE source_id = ").value(source.0);
+    let hosts = hold(hosts.sql(" AND id IN "), users.iter().map(|user| user.sourcehost.0), wait);
+    let targets = Statement::new("SELECT id FROM targets WHERE id IN ");
+    let targets = hold(targets, users.iter().map(|user| user.target.0), wait);
+    let [hosts, targets] = hosts.then(&targets).run(connection).await?;
+    let (hosts, targets) = (ids(&hosts)?, ids(&targets)?);
     let gone = users.iter().enumerate().filter_map(|(index, user)| {
         if !targets.contains(&user.target.0) {
             Some((index, "target"))
@@ -34,21 +67,12 @@ pub(super) async fn hold_places(
     Ok(gone.collect())
 }
 
-/// In order, so that two submits never wait for each other.
-fn distinct(ids: impl Iterator<Item = u32>) -> Vec<u32> {
-    ids.collect::<std::collections::BTreeSet<u32>>().into_iter().collect()
+/// Locks the rows of these ids, in order, so that two submits never wait for each other.
+fn hold(rows: Statement, ids: impl Iterator<Item = u32>, wait: LockWait) -> Statement {
+    let ids: BTreeSet<u32> = ids.collect();
+    rows.list(&ids).sql(" ORDER BY id LOCK IN SHARE MODE").sql(wait.reading)
 }
 
-async fn hold(
-    connection: &mut MySqlConnection,
-    statement: Statement,
-    ids: &[u32],
-    wait: LockWait,
-) -> Result<HashSet<u32>> {
-    if ids.is_empty() {
-        return Ok(HashSet::new());
-    }
-    let statement = statement.list(ids).sql(" ORDER BY id LOCK IN SHARE MODE").sql(wait.reading);
-    let held: Vec<(u32,)> = statement.fetch_all(connection).await?;
-    Ok(held.into_iter().map(|(id,)| id).collect())
+fn ids(held: &Answer) -> Result<HashSet<u32>> {
+    Ok(held.read::<(u32,)>()?.into_iter().map(|(id,)| id).collect())
 }

@@ -16,11 +16,11 @@ use futures::{
 use sqlx::{
     Connection as _, Either, Execute, Executor, MySql, MySqlConnection, MySqlPool, SqlStr,
     mysql::{MySqlPoolOptions, MySqlQueryResult, MySqlRow, MySqlStatement, MySqlTypeInfo},
-    pool::PoolConnection,
 };
 
 use super::{
     Options,
+    spares::{Borrowed, Spares, TRUSTED_FOR},
     spelled::{Answer, Statement},
 };
 
@@ -28,14 +28,15 @@ use super::{
 /// their process has forgotten (it may be frozen) come to an end.
 const SESSION: &str = "SET SESSION tx_isolation = 'READ-COMMITTED', innodb_lock_wait_timeout = 10,
     lock_wait_timeout = 10, idle_transaction_timeout = 20";
-/// A connection that was idle for longer is asked before it is used.
-const TRUSTED_FOR: Duration = Duration::from_secs(1);
-/// How long it may take to answer.
+/// How long a connection may take to answer that was idle for longer than it is trusted.
 const PING_LIMIT: Duration = Duration::from_secs(2);
 
 /// All connections of a process. Cheap to clone. As an [`Executor`], it runs one statement on a connection of its own.
 #[derive(Debug, Clone)]
-pub(super) struct Pool(MySqlPool);
+pub(super) struct Pool {
+    connections: MySqlPool,
+    spares: Spares,
+}
 
 impl Pool {
     /// Connects when it is first used.
@@ -68,12 +69,18 @@ impl Pool {
                     Ok(matches!(ping, Ok(Ok(()))))
                 })
             });
-        Self(pool.connect_lazy_with(sqlx::ConnectOptions::disable_statement_logging(connect)))
+        let connections = pool.connect_lazy_with(sqlx::ConnectOptions::disable_statement_logging(connect));
+        Self { connections, spares: Spares::default() }
     }
 
     /// Borrows a connection.
     pub(super) async fn acquire(&self) -> sqlx::Result<Loan> {
-        Ok(Loan(Some(self.0.acquire().await?)))
+        let borrowed = match self.spares.take() {
+            Ok(spare) => spare,
+            // What is given back meanwhile comes to sqlx's pool, so that nobody waits beside a spare one.
+            Err(_waiting) => Borrowed::now(self.connections.acquire().await?),
+        };
+        Ok(Loan { borrowed: Some(borrowed), spares: self.spares.clone() })
     }
 
     /// Begins a transaction.
@@ -96,23 +103,30 @@ impl Pool {
 
     /// Closes every connection; calls in flight finish first.
     pub(super) async fn close(&self) {
-        self.0.close().await;
+        self.spares.close();
+        self.connections.close().await;
     }
 
     /// Connections that are open, of these the idle ones, and the limits.
     pub(super) fn counts(&self) -> (u32, usize, &sqlx::pool::PoolOptions<MySql>) {
-        (self.0.size(), self.0.num_idle(), self.0.options())
+        let idle = self.connections.num_idle() + self.spares.len();
+        (self.connections.size(), idle, self.connections.options())
     }
 }
 
 /// A connection on loan. Dropped before [`Self::give_back`], it is closed.
 #[derive(Debug)]
-pub(super) struct Loan(Option<PoolConnection<MySql>>);
+pub(super) struct Loan {
+    borrowed: Option<Borrowed>,
+    spares: Spares,
+}
 
 impl Loan {
     /// Nothing is under way on it any more.
     pub(super) fn give_back(mut self) {
-        drop(self.0.take());
+        if let Some(borrowed) = self.borrowed.take() {
+            self.spares.put(borrowed);
+        }
     }
 
     /// Gives it back after an answer of the server, be it a refusal.
@@ -124,8 +138,8 @@ impl Loan {
 
     /// Closes it, with its locks and its settings.
     pub(super) async fn close(mut self) -> sqlx::Result<()> {
-        match self.0.take() {
-            Some(connection) => connection.close().await,
+        match self.borrowed.take() {
+            Some(borrowed) => borrowed.connection.close().await,
             None => Ok(()),
         }
     }
@@ -133,8 +147,8 @@ impl Loan {
 
 impl Drop for Loan {
     fn drop(&mut self) {
-        if let Some(connection) = &mut self.0 {
-            connection.close_on_drop();
+        if let Some(borrowed) = &mut self.borrowed {
+            borrowed.connection.close_on_drop();
         }
     }
 }
@@ -144,14 +158,14 @@ impl Deref for Loan {
     type Target = MySqlConnection;
 
     fn deref(&self) -> &MySqlConnection {
-        self.0.as_ref().expect("a loan has its connection until it ends")
+        &self.borrowed.as_ref().expect("a loan has its connection until it ends").connection
     }
 }
 
 #[allow(clippy::expect_used, reason = "it is taken only by what consumes the loan")]
 impl DerefMut for Loan {
     fn deref_mut(&mut self) -> &mut MySqlConnection {
-        self.0.as_mut().expect("a loan has its connection until it ends")
+        &mut self.borrowed.as_mut().expect("a loan has its connection until it ends").connection
     }
 }
 
@@ -165,12 +179,17 @@ impl Transaction {
         self.finish("COMMIT").await
     }
 
-    /// The same, behind a last statement in the same round trip. If the server refuses that,
-    /// nothing is committed.
-    pub(super) async fn commit_with(mut self, last: Statement) -> sqlx::Result<()> {
-        last.then(&Statement::new("COMMIT")).execute(&mut self.0).await?;
-        self.0.give_back();
-        Ok(())
+    /// The same, behind the last statements in the same round trip; gives their rows. If the server refuses one of
+    /// them, nothing is committed.
+    pub(super) async fn commit_with(mut self, last: Statement) -> sqlx::Result<Vec<MySqlRow>> {
+        let rows = last.then(&Statement::new("COMMIT")).fetch_rows(&mut self.0).await;
+        match &rows {
+            Ok(_) => self.0.give_back(),
+            // Such as a target uid that is taken.
+            Err(sqlx::Error::Database(_)) => self.rollback().await?,
+            Err(_) => {}
+        }
+        rows
     }
 
     /// Gives up what was done, and keeps the connection: for what is usual.

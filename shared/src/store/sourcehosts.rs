@@ -143,21 +143,6 @@ impl Store {
         Ok(id)
     }
 
-    /// The source host of this name, in any case of letters.
-    pub async fn sourcehost_id(&self, source: SourceId, name: &str) -> Result<Option<HostId>> {
-        // The database would pass over blanks at its end.
-        if name.ends_with(' ') {
-            return Ok(None);
-        }
-        let id: Option<u32> =
-            sqlx::query_scalar("SELECT id FROM sourcehosts WHERE source_id = ? AND name = ?")
-                .bind(source.0)
-                .bind(name)
-                .fetch_optional(&self.pool)
-                .await?;
-        Ok(id.map(HostId))
-    }
-
     /// Names of the other Sources that have a source host of this name.
     pub async fn other_sources_of_host(&self, source: SourceId, host: &str) -> Result<Vec<String>> {
         Ok(sqlx::query_scalar(

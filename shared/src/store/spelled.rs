@@ -2,8 +2,8 @@
 //! number. A prepared statement for each number would have to be closed again, and what follows a close waits
 //! some 40 ms: the close has no answer, and sqlx leaves Nagle's algorithm on.
 //!
-//! Nothing that comes from outside stands in the text as it is: numbers are written in digits, texts and bytes
-//! in hexadecimal.
+//! Nothing that comes from outside can be read as SQL: numbers are written in digits, texts and bytes in hexadecimal,
+//! unless a text has nothing but letters, digits and a few harmless signs.
 
 use std::fmt::Write as _;
 
@@ -50,9 +50,19 @@ impl Value for [u8] {
 
 impl Value for str {
     fn spell(&self, text: &mut String) {
-        text.push_str("_utf8mb4 ");
-        self.as_bytes().spell(text);
+        if self.bytes().all(is_plain) {
+            // Half as long, and faster to read.
+            text.extend(["'", self, "'"]);
+        } else {
+            text.push_str("_utf8mb4 ");
+            self.as_bytes().spell(text);
+        }
     }
+}
+
+/// Whether a byte stands for itself between quotes, whatever the mode of the session.
+const fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'@' | b'.' | b'-' | b'_' | b'/' | b':' | b'+' | b' ')
 }
 
 impl Value for String {

@@ -1,5 +1,6 @@
 //! Submitting a migration: user, target uid, journal row and outbox row in one transaction.
 
+use sqlx::FromRow as _;
 use time::{OffsetDateTime, PrimitiveDateTime, UtcOffset};
 
 use super::{
@@ -144,9 +145,9 @@ impl Store {
             }
         };
         let write = write.then(&write_row(&tables, source, &user, submission));
-        let mut written: Vec<Record> = write.fetch_all(&mut tx).await.map_err(|error| taken(error.into()))?;
-        let record = written.pop().ok_or(Error::RowsAffected { table: "journal", expected: 1, actual: 0 })?;
-        tx.commit().await?;
+        let written = tx.commit_with(write).await.map_err(|error| taken(error.into()))?;
+        let record = written.first().ok_or(Error::RowsAffected { table: "journal", expected: 1, actual: 0 })?;
+        let record = Record::from_row(record)?;
         Ok(Submitted { record: Record { source_uid: user.source_uid, ..record } })
     }
 }

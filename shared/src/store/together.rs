@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     ANSWER_LIMIT, Record, Result, Source, Store, Submission, SubmitError, Submitted, audit,
-    bulk::{LockWait, Sorted, in_order, sort},
+    bulk::{LockWait, Sorted, TargetUids, in_order, sort},
     bulk_rows::write_accepted,
     pool::Transaction,
     tables::Tables,
@@ -48,7 +48,8 @@ impl Store {
     ) -> Result<(Transaction, Answers)> {
         let tables = Tables::of(&source.name);
         let mut tx = self.begin().await?;
-        let Sorted { refused, mut accepted } = sort(&mut tx, &tables, source, batch, LockWait::SHORT).await?;
+        let Sorted { refused, mut accepted } =
+            sort(&mut tx, &tables, source, batch, LockWait::SHORT, TargetUids::Looked).await?;
         let mut records: Vec<Record> = Vec::new();
         if !accepted.is_empty() {
             records = write_accepted(&mut tx, &tables, source, &mut accepted, LockWait::SHORT).await?;

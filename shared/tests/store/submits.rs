@@ -124,7 +124,7 @@ async fn a_source_host_goes_before_its_users_come_or_stays() {
             Err(SubmitError::Gone(field)) => assert_eq!(field, "sourcehost"),
             Err(error) => panic!("{error}"),
         }
-        let left = scene.store.sourcehost_id(scene.source.id, &uid).await.unwrap();
+        let left = scene.store.places_by_name(scene.source.id, None, Some(&uid)).await.unwrap().1;
         let user = scene.store.user(&scene.source, &uid).await.unwrap();
         assert_eq!((left.is_some(), user.is_some()), (!deleted, !deleted), "round {round}");
     }

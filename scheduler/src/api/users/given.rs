@@ -31,38 +31,32 @@ pub struct Places {
 }
 
 impl Places {
-    /// The target of this name; notes when there is none.
-    pub async fn target(&mut self, app: &App, name: String, fields: &mut Fields) -> Result<Option<TargetId>> {
-        let found = if let Some(found) = self.targets.get(&name) {
-            *found
-        } else {
-            let found = app.store.target_by_name(&name).await?.map(|target| target.id);
-            *self.targets.entry(name).or_insert(found)
-        };
-        if found.is_none() {
-            fields.refuse("target", "there is no such target");
-        }
-        Ok(found)
-    }
-
-    /// The source host of this name; notes when the Source has none.
-    pub async fn sourcehost(
+    /// The target and the source host of these names, as far as they are given; notes when there is none.
+    pub async fn find(
         &mut self,
         app: &App,
         source: &Source,
-        name: String,
+        (target, sourcehost): (Option<String>, Option<String>),
         fields: &mut Fields,
-    ) -> Result<Option<HostId>> {
-        let found = if let Some(found) = self.sourcehosts.get(&name) {
-            *found
-        } else {
-            let found = app.store.sourcehost_id(source.id, &name).await?;
-            *self.sourcehosts.entry(name).or_insert(found)
-        };
-        if found.is_none() {
+    ) -> Result<(Option<TargetId>, Option<HostId>)> {
+        let new_target = target.as_deref().filter(|name| !self.targets.contains_key(*name));
+        let new_host = sourcehost.as_deref().filter(|name| !self.sourcehosts.contains_key(*name));
+        if new_target.is_some() || new_host.is_some() {
+            let (target, host) = app.store.places_by_name(source.id, new_target, new_host).await?;
+            self.targets.extend(new_target.map(|name| (name.to_owned(), target)));
+            self.sourcehosts.extend(new_host.map(|name| (name.to_owned(), host)));
+        }
+        let found = |name: &String| self.targets.get(name).copied().flatten();
+        let target_id = target.as_ref().and_then(found);
+        let found = |name: &String| self.sourcehosts.get(name).copied().flatten();
+        let host_id = sourcehost.as_ref().and_then(found);
+        if target.is_some() && target_id.is_none() {
+            fields.refuse("target", "there is no such target");
+        }
+        if sourcehost.is_some() && host_id.is_none() {
             fields.refuse("sourcehost", "this Source has no such source host");
         }
-        Ok(found)
+        Ok((target_id, host_id))
     }
 }
 
@@ -119,14 +113,8 @@ impl Wanted {
         source_uid: Option<&str>,
         fields: &mut Fields,
     ) -> Result<UserFields> {
-        let target = match self.target.value() {
-            Some(name) => places.target(app, name, fields).await?,
-            None => None,
-        };
-        let sourcehost = match self.sourcehost.value() {
-            Some(name) => places.sourcehost(app, source, name, fields).await?,
-            None => None,
-        };
+        let names = (self.target.value(), self.sourcehost.value());
+        let (target, sourcehost) = places.find(app, source, names, fields).await?;
         Ok(UserFields {
             target_uid: self.target_uid.value(),
             target,

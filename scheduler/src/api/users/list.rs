@@ -48,15 +48,8 @@ pub async fn list(
     Query(mut query): Query,
 ) -> Result<Json<UserPage>> {
     let Wanted { sourcehost, target, page } = read(&mut query);
-    let mut places = Places::default();
-    let sourcehost = match sourcehost {
-        Some(name) => places.sourcehost(&app, &source, name, &mut query).await?,
-        None => None,
-    };
-    let target = match target {
-        Some(name) => places.target(&app, name, &mut query).await?,
-        None => None,
-    };
+    let names = (target, sourcehost);
+    let (target, sourcehost) = Places::default().find(&app, &source, names, &mut query).await?;
     query.finish(|| Some(()))?;
     let after = UserId(page.cursor.unwrap_or(0));
     let filter = UserFilter { sourcehost, target, after, limit: page.limit };

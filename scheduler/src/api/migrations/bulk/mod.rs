@@ -5,6 +5,7 @@ mod format;
 mod input;
 mod lines;
 mod quotes;
+mod reader;
 mod rehearsal;
 
 use std::time::Duration;
@@ -18,14 +19,13 @@ use axum::{
 use dmf_shared::store::Source;
 use futures::stream;
 use serde_json::json;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tracing::{Instrument as _, Span};
 
 use self::{
-    batch::{Batch, Entry, LineResult, Totals},
-    format::{Format, Read},
-    input::{Input, Next},
-    lines::Line,
+    batch::{LineResult, Totals},
+    format::Format,
+    reader::Batches,
     rehearsal::Rehearsal,
 };
 use super::submit;
@@ -37,7 +37,6 @@ use crate::{
         fields::Fields,
         openapi::{self, Answer, Doc, Tag},
         query::Query,
-        users::given::Places,
         v1::Reading,
     },
     app::App,
@@ -71,7 +70,7 @@ fn read(query: &mut Fields) -> bool {
 }
 
 /// Submits line by line, in batches of one transaction each. The answer has one line for each line of the
-/// input, in order; it is written as fast as it is read, and nothing is read while it is not. A bad line
+/// input, in order; it is written as fast as it is read, and while it is not, one batch is read ahead and no more. A bad line
 /// stops no other. With `dryRun=true` everything is checked and nothing is changed.
 pub async fn bulk(
     State(app): State<App>,
@@ -86,22 +85,19 @@ pub async fn bulk(
     let dry_run = read(&mut query);
     query.finish(|| Some(()))?;
     let bulk = Bulk {
-        app,
-        source,
+        app: app.clone(),
+        source: source.clone(),
         dry_run,
-        input: Input::new(body, format.is_csv()),
-        format,
-        held: None,
+        batches: Batches::read(app, source, body, format, reading),
         rehearsal: Rehearsal::default(),
         totals: Totals::default(),
         stage: Stage::Reading,
         audited,
-        reading,
         span: Span::current(),
     };
-    let results = stream::unfold(bulk, |mut bulk| async move {
+    let results = stream::unfold(bulk, move |mut bulk| async move {
         let span = bulk.span.clone();
-        let chunk = bulk.reading.answer(bulk.next_chunk()).instrument(span).await?;
+        let chunk = reading.answer(bulk.next_chunk()).instrument(span).await?;
         Some((Ok::<_, std::convert::Infallible>(Bytes::from(chunk)), bulk))
     });
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(results)).into_response())
@@ -118,16 +114,12 @@ struct Bulk {
     app: App,
     source: Source,
     dry_run: bool,
-    format: Format,
-    input: Input,
-    /// A line that belongs into the next batch.
-    held: Option<Entry>,
+    batches: Batches,
     /// Empty unless this is a dry run.
     rehearsal: Rehearsal,
     totals: Totals,
     stage: Stage,
     audited: Note,
-    reading: Reading,
     /// The request's: the stream lives on when the handler is done.
     span: Span,
 }
@@ -147,7 +139,7 @@ impl Bulk {
         if self.stage == Stage::Stopped {
             return None;
         }
-        let batch = match self.next_batch().await {
+        let batch = match self.batches.next().await {
             Ok(batch) if batch.is_empty() => {
                 self.report().await;
                 return None;
@@ -201,58 +193,5 @@ impl Bulk {
         if timeout(DEADLINE, self.audited.tell(&self.app, figures)).await.is_err() {
             tracing::warn!("the audit entry of a bulk submit lacks its figures: the database did not answer");
         }
-    }
-
-    /// As many lines as are there and fit into one transaction.
-    async fn next_batch(&mut self) -> Result<Batch, String> {
-        let mut batch = Batch::default();
-        // For this batch only: a stream may last for hours.
-        let mut places = Places::default();
-        let mut until = Instant::now() + SILENCE;
-        loop {
-            if let Some(entry) = self.held.take() {
-                if let Err(next) = batch.push(entry) {
-                    self.held = Some(*next);
-                    return Ok(batch);
-                }
-                until = Instant::now() + FLUSH_AFTER;
-            }
-            match self.input.next(until).await {
-                Next::Line(line) => self.held = self.read(&mut places, line).await?,
-                Next::Late if batch.is_empty() => return Err("no whole line came for too long".to_owned()),
-                Next::Late | Next::End => return Ok(batch),
-                Next::Broken => return Err("the input broke off".to_owned()),
-            }
-        }
-    }
-
-    /// Reads a line; none for the line that names the columns. Fails when that one is none, or the database
-    /// does.
-    async fn read(&mut self, places: &mut Places, line: Line) -> Result<Option<Entry>, String> {
-        let refused = |bytes: usize, error: String| {
-            Ok(Some(Entry { line: line.number, bytes, source_uid: None, submission: Err(vec![error]) }))
-        };
-        let bytes = match line.bytes {
-            Ok(bytes) => bytes,
-            Err(uncut) if self.format.awaits_columns() => return Err(uncut.to_string()),
-            Err(uncut) => return refused(0, uncut.to_string()),
-        };
-        let mut object = match self.format.read(&bytes, self.reading.lenient) {
-            Read::Columns => return Ok(None),
-            Read::Fields(object) => object,
-            Read::Refused(error) => return refused(bytes.len(), error),
-            Read::Stop(error) => return Err(error),
-        };
-        self.reading.complete(&mut object);
-        let mut fields = Fields::new(object).lenient(self.reading.lenient);
-        let source_uid = fields.peek("sourceUid").map(str::to_owned);
-        let order = submit::read(&mut fields);
-        let read = timeout(DEADLINE, order.look_up(&self.app, &self.source, places, fields)).await;
-        let submission = match read.unwrap_or_else(|_| Err(ApiError::unavailable())) {
-            Ok(submission) => Ok(submission),
-            Err(error) if error.is_client_fault() => Err(error.errors().to_vec()),
-            Err(error) => return Err(error.errors().join(", ")),
-        };
-        Ok(Some(Entry { line: line.number, bytes: bytes.len(), source_uid, submission }))
     }
 }
