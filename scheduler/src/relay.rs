@@ -30,6 +30,8 @@ use crate::{
 const BATCH: u32 = 500;
 /// Longest time between two looks at the outbox: another scheduler may have died with entries in it.
 const POLL: Duration = Duration::from_secs(1);
+/// Shortest time from one look to the next: entries that come faster share one.
+const SPACING: Duration = Duration::from_millis(8);
 /// Longest pause after failures.
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
 
@@ -114,6 +116,7 @@ pub async fn run(store: Store, queue: Queue, wake: Arc<Notify>, stop: Cancellati
     let mut backoff = Duration::ZERO;
     let mut lag_shown: Option<Instant> = None;
     while !stop.is_cancelled() {
+        let begun = Instant::now();
         let pause = match relay_round(&store, &queue, &mut lag_shown).await {
             Ok(()) => {
                 backoff = Duration::ZERO;
@@ -129,10 +132,16 @@ pub async fn run(store: Store, queue: Queue, wake: Arc<Notify>, stop: Cancellati
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             // While something is down, new submits are no reason to ask more often.
-            () = wake.notified(), if backoff.is_zero() => {}
+            () = woken(&wake, begun + SPACING), if backoff.is_zero() => {}
             () = stop.cancelled() => {}
         }
     }
+}
+
+/// Waits for a wake-up, and until then.
+async fn woken(wake: &Notify, earliest: Instant) {
+    wake.notified().await;
+    tokio::time::sleep_until(earliest.into()).await;
 }
 
 fn failed(error: &Error, backoff: &mut Duration) -> Duration {

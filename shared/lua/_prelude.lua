@@ -11,7 +11,8 @@
 --   held                hash    member -> '<epoch>:<h>:<t>:<p>:<sequence>:<beat>'; epoch 0 is a proposal,
 --                               whose beat is its ticket: no other proposal of this job has the same
 --   proposals           zset    member -> visibility deadline (ms)
---   again               set     proposals whose jobs were pushed as ready meanwhile: dropped, they are ready
+--   again               set     proposals whose jobs were pushed as ready meanwhile: dropped, they are ready.
+--                               What is proposed waits in no queue and is not delayed
 --   delayed:<t>         zset    '<p>:<h>:<member>' -> time at which it becomes ready (ms)
 --   seq, pass           string  counters
 --   replicas            string  set once Redis was seen to have replicas
@@ -117,8 +118,10 @@ end
 -- Frees the slot that `held` (from read_held) describes.
 local function free(member, held)
   call('ZREM', P .. 'slots:' .. held.h, member)
-  call('ZREM', P .. 'proposals', member)
-  call('SREM', P .. 'again', member)
+  if held.epoch == 0 then
+    call('ZREM', P .. 'proposals', member)
+    call('SREM', P .. 'again', member)
+  end
   call('HDEL', P .. 'held', member)
 end
 
@@ -146,7 +149,7 @@ local function expire(now, most)
   local over = call('ZRANGEBYSCORE', P .. 'proposals', '-inf', now, 'LIMIT', 0, most)
   for _, member in ipairs(over) do
     local held = read_held(member)
-    if held then
+    if held and held.epoch == 0 then
       free(member, held)
       if is_known(held.h) then enqueue(member, held.t, held.p, held.h, held.seq) end
       refresh(held.h)

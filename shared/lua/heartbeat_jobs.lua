@@ -11,11 +11,14 @@ for i = 2, #ARGV, 5 do
   else
     if not held or held.epoch ~= epoch then
       if held and held.h ~= h then free(member, held) end
-      call('ZREM', P .. 'proposals', member)
-      call('SREM', P .. 'again', member)
-      dequeue(member, t, '0', h)
-      dequeue(member, t, '1', h)
-      undelay(member, t, h)
+      if held and held.epoch == 0 then
+        call('ZREM', P .. 'proposals', member)
+        call('SREM', P .. 'again', member)
+      else
+        dequeue(member, t, '0', h)
+        dequeue(member, t, '1', h)
+        undelay(member, t, h)
+      end
       -- A slot that its proposal had takes no room.
       if call('ZADD', P .. 'slots:' .. h, 'inf', member) == 1 then refresh(h) end
     end

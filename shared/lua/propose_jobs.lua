@@ -13,6 +13,8 @@ promote(T, now, chores)
 expire(now, chores)
 
 local out, got, got_normal = { -1 }, 0, 0
+-- What the hosts have left that this call has taken from.
+local rooms = {}
 -- Each turn gives a job or takes a host out of a ring, so this ends; the budget bounds it anyway.
 local budget = 2 * most + chores
 for _, p in ipairs({ '1', '0' }) do
@@ -37,9 +39,16 @@ for _, p in ipairs({ '1', '0' }) do
       write_held(member, { epoch = 0, h = h, t = T, p = p, seq = tonumber(seq), beat = pass })
       call('ZADD', ring, 'XX', pass, h)
       forget_empty(tp, h)
+      local room = rooms[h]
+      if room then
+        room.free = room.free - 1
+      else
+        room = {}
+        room.free, room.reserved = room_of(h)
+        rooms[h] = room
+      end
       -- While it has room for both kinds of jobs, it stays where it is.
-      local room, reserved = room_of(h)
-      if room <= reserved then refresh(h) end
+      if room.free <= room.reserved then refresh(h) end
       for _, item in ipairs({ member, h, p, int(pass) }) do out[#out + 1] = item end
       got = got + 1
       if p == '0' then got_normal = got_normal + 1 end

@@ -21,7 +21,8 @@ for i = 2, #ARGV, 5 do
   end
   if mine then
     freed = freed + 1
-    if how == 'drop' and call('SISMEMBER', P .. 'again', member) == 1 then how = 'ready' end
+    local waits_again = how == 'drop' and held.epoch == 0 and call('SISMEMBER', P .. 'again', member) == 1
+    if waits_again then how = 'ready' end
     free(member, held)
     if how ~= 'drop' and is_known(held.h) then
       if how == 'delay' then

@@ -1,6 +1,13 @@
 //! Bulk submits: a result for each line, in order, whatever the others are.
 
-use std::{fmt::Write as _, time::Duration};
+use std::{
+    fmt::Write as _,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::{
     body::{Body, Bytes},
@@ -9,6 +16,7 @@ use axum::{
 use dmf_lab::poll_until;
 use futures::{StreamExt as _, stream};
 use serde_json::{Value, json};
+use sqlx::{Connection as _, MySqlConnection};
 use tower::ServiceExt as _;
 
 use crate::support::{Answer, Api, KEY, KEY_HEADER, PATIENCE, first, request};
@@ -354,6 +362,44 @@ async fn a_slow_client_hears_of_what_it_has_sent() {
     let audit = api.admin("GET", "/audit?actor=source:CustomerX", Value::Null).await.expect(200);
     let figures = json!({ "dryRun": false, "created": 1, "forced": 0, "existing": 0, "refused": 0 });
     assert_eq!(audit["entries"][0]["fields"], figures);
+}
+
+#[tokio::test]
+async fn the_next_batch_is_read_while_one_is_submitted_and_no_more() {
+    let api = Api::start().await;
+    api.furnish().await;
+    let url = api.lab.mariadb().url("migration");
+    let mut other = MySqlConnection::connect(&url).await.unwrap();
+    sqlx::raw_sql("BEGIN; SELECT id FROM targets FOR UPDATE").execute(&mut other).await.unwrap();
+    // A batch is full with the first line behind it.
+    let read = Arc::new(AtomicUsize::new(0));
+    let chunks = stream::iter(0..5).map({
+        let read = Arc::clone(&read);
+        move |chunk| {
+            read.fetch_add(1, Ordering::SeqCst);
+            let lines = (0..500).map(|line| first(&format!("{chunk}-{line}")));
+            Ok::<_, &str>(Bytes::from(ndjson(lines)))
+        }
+    });
+    let sent = tokio::spawn({
+        let call = request("POST", BULK).header(KEY_HEADER, KEY).header(header::CONTENT_TYPE, NDJSON);
+        let (router, call) = (api.router(), call.body(Body::from_stream(chunks)).unwrap());
+        async move {
+            let body = router.oneshot(call).await.unwrap().into_body();
+            axum::body::to_bytes(body, usize::MAX).await.unwrap()
+        }
+    });
+    let ahead = async || match read.load(Ordering::SeqCst) {
+        3 => Ok(()),
+        chunks => Err(format!("{chunks} chunks were read")),
+    };
+    poll_until("the batch behind the one that waits is read", PATIENCE, ahead).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(read.load(Ordering::SeqCst), 3, "more than one batch is read ahead");
+    sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
+    let answer = tokio::time::timeout(PATIENCE, sent).await.unwrap().unwrap();
+    let answer = String::from_utf8(answer.to_vec()).unwrap();
+    assert_eq!(answer.matches("CREATED").count(), 2500, "{answer}");
 }
 
 #[tokio::test]

@@ -201,6 +201,51 @@ async fn a_connection_is_used_again_only_after_a_call_that_came_to_its_end() {
     assert_eq!(connections(&mut other, "TRUE").await, before, "calls that came to their end");
 }
 
+#[tokio::test]
+async fn a_connection_is_not_asked_whether_it_lives_between_two_calls() {
+    let lab = lab().await;
+    let scene = scene(&lab, 1).await;
+    let mut other = MySqlConnection::connect(&lab.mariadb().url("migration")).await.unwrap();
+    let before = questions(&mut other).await;
+    for _ in 0..50 {
+        scene.store.sources().await.unwrap();
+    }
+    let asked = questions(&mut other).await - before;
+    assert!(asked < 10, "the server was asked {asked} times in 50 calls");
+}
+
+/// How often the server was asked whether it lives.
+async fn questions(connection: &mut MySqlConnection) -> u64 {
+    let asked = "SELECT CAST(VARIABLE_VALUE AS UNSIGNED) FROM information_schema.GLOBAL_STATUS
+                 WHERE VARIABLE_NAME = 'COM_ADMIN_COMMANDS'";
+    sqlx::raw_sql(asked).fetch_one(connection).await.unwrap().get(0)
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_connection_beside_a_spare_one() {
+    let lab = lab().await;
+    let _scene = scene(&lab, 1).await;
+    let few = dmf_shared::store::Store::connect_lazily(&options(&lab, 2));
+    // Each goes on at once: what comes back must go to those who wait, not to who came last.
+    let callers = (0..20).map(|_| async {
+        for _ in 0..50 {
+            few.sources().await?;
+        }
+        Ok::<_, dmf_shared::store::Error>(())
+    });
+    let all = futures::future::try_join_all(callers);
+    tokio::time::timeout(crate::support::PATIENCE, all).await.unwrap().unwrap();
+    let mut other = MySqlConnection::connect(&lab.mariadb().url("migration")).await.unwrap();
+    let ours = connections(&mut other, "TRUE").await.len();
+    tokio::time::timeout(crate::support::PATIENCE, few.close()).await.unwrap();
+    dmf_lab::poll_until("a closed pool has no connection", crate::support::PATIENCE, async || {
+        let left = connections(&mut other, "TRUE").await.len();
+        if left + 2 == ours { Ok(()) } else { Err(format!("{left} of {ours} are left")) }
+    })
+    .await
+    .unwrap();
+}
+
 /// The ids of those of the server's other connections for which this holds.
 async fn connections(connection: &mut MySqlConnection, condition: &str) -> Vec<u64> {
     let ids = format!(

@@ -7,10 +7,11 @@ use dmf_shared::{
     },
     store::{BulkAccepted, Submission, SubmitError, UserFields},
 };
+use sqlx::{Connection as _, MySqlConnection, Row as _};
 
 use crate::{
     claim, lab, submit, success,
-    support::{add_host, scene},
+    support::{add_host, options, scene},
 };
 
 #[tokio::test]
@@ -46,6 +47,39 @@ async fn a_target_uid_belongs_to_one_user_in_any_case() {
     assert!(matches!(refused, SubmitError::TargetUidTaken), "{refused:?}");
     // Nothing of the refused submission stays.
     assert!(scene.store.user(&scene.source, "other").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_target_uid_that_is_taken_costs_neither_a_connection_nor_the_rest_of_its_batch() {
+    let lab = lab().await;
+    let scene = scene(&lab, 2).await;
+    submit(&scene, "alice").await;
+    let mut thief = scene.submission("thief");
+    thief.user.target_uid = Some("Alice".to_owned());
+    let mut other = MySqlConnection::connect(&lab.mariadb().url("migration")).await.unwrap();
+    let one = dmf_shared::store::Store::connect_lazily(&options(&lab, 1));
+    one.version().await.unwrap();
+    let before = newest_connection(&mut other).await;
+    let refused = one.submit(&scene.source, &thief).await.unwrap_err();
+    assert!(matches!(refused, SubmitError::TargetUidTaken), "{refused:?}");
+    let batch = [scene.submission("bob"), thief, scene.submission("carol")];
+    let answers = one.submit_batch(&scene.source, &batch, false).await.unwrap();
+    let [Ok(BulkAccepted::Created(bob)), Err(SubmitError::TargetUidTaken), Ok(BulkAccepted::Created(carol))] =
+        &answers[..]
+    else {
+        panic!("{answers:?}");
+    };
+    assert!(bob < carol, "{answers:?}");
+    assert_eq!(newest_connection(&mut other).await, before, "another connection was made");
+    let kept = one.user(&scene.source, "carol").await.unwrap().unwrap();
+    assert_eq!(kept.target_uid, "carol");
+    assert!(one.user(&scene.source, "thief").await.unwrap().is_none());
+}
+
+/// The id of the server's connection that was made last.
+async fn newest_connection(connection: &mut MySqlConnection) -> u64 {
+    let newest = "SELECT CAST(MAX(ID) AS UNSIGNED) FROM information_schema.PROCESSLIST";
+    sqlx::raw_sql(newest).fetch_one(connection).await.unwrap().get(0)
 }
 
 #[tokio::test]
