@@ -12,7 +12,7 @@
 --                               whose beat is its ticket: no other proposal of this job has the same
 --   proposals           zset    member -> visibility deadline (ms)
 --   again               set     proposals whose jobs were pushed as ready meanwhile: dropped, they are ready.
---                               What is proposed waits in no queue and is not delayed
+--                               What is held, proposed or running, waits in no queue and is not delayed
 --   delayed:<t>         zset    '<p>:<h>:<member>' -> time at which it becomes ready (ms)
 --   seq, pass           string  counters
 --   replicas            string  set once Redis was seen to have replicas

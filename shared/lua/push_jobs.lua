@@ -26,6 +26,9 @@ for i = 0, count - 1 do
     end
   elseif what == 'running' then
     if not held then
+      dequeue(member, t, '0', h)
+      dequeue(member, t, '1', h)
+      undelay(member, t, h)
       call('ZADD', P .. 'slots:' .. h, 'inf', member)
       write_held(member, { epoch = epoch, h = h, t = t, p = p, seq = 0, beat = 0 })
       touched[h] = true

@@ -381,23 +381,23 @@ async fn the_next_batch_is_read_while_one_is_submitted_and_no_more() {
             Ok::<_, &str>(Bytes::from(ndjson(lines)))
         }
     });
-    let sent = tokio::spawn({
-        let call = request("POST", BULK).header(KEY_HEADER, KEY).header(header::CONTENT_TYPE, NDJSON);
-        let (router, call) = (api.router(), call.body(Body::from_stream(chunks)).unwrap());
-        async move {
-            let body = router.oneshot(call).await.unwrap().into_body();
-            axum::body::to_bytes(body, usize::MAX).await.unwrap()
-        }
-    });
-    let ahead = async || match read.load(Ordering::SeqCst) {
-        3 => Ok(()),
-        chunks => Err(format!("{chunks} chunks were read")),
+    let call = request("POST", BULK).header(KEY_HEADER, KEY).header(header::CONTENT_TYPE, NDJSON);
+    let sent = async {
+        let response = api.router().oneshot(call.body(Body::from_stream(chunks)).unwrap()).await.unwrap();
+        axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap()
     };
-    poll_until("the batch behind the one that waits is read", PATIENCE, ahead).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    assert_eq!(read.load(Ordering::SeqCst), 3, "more than one batch is read ahead");
-    sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
-    let answer = tokio::time::timeout(PATIENCE, sent).await.unwrap().unwrap();
+    let looked = async {
+        let ahead = async || match read.load(Ordering::SeqCst) {
+            3 => Ok(()),
+            chunks => Err(format!("{chunks} chunks were read")),
+        };
+        poll_until("the batch behind the one that waits is read", PATIENCE, ahead).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert_eq!(read.load(Ordering::SeqCst), 3, "more than one batch is read ahead");
+        sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
+    };
+    let both = futures::future::join(sent, looked);
+    let (answer, ()) = tokio::time::timeout(PATIENCE, both).await.unwrap();
     let answer = String::from_utf8(answer.to_vec()).unwrap();
     assert_eq!(answer.matches("CREATED").count(), 2500, "{answer}");
 }

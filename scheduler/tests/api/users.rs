@@ -210,8 +210,8 @@ async fn users_are_filtered_by_source_host_and_target() {
         [
             "limit: must be a whole number from 1 to 1000",
             "cursor: must be the nextCursor of an earlier page",
-            "sourcehost: this Source has no such source host",
             "target: there is no such target",
+            "sourcehost: this Source has no such source host",
             "targt: unknown field, did you mean target?",
         ]
     );

@@ -187,7 +187,9 @@ pub(super) async fn sort<'s>(
             Err(error) => refused.push((index, error)),
         }
     }
-    if uids == TargetUids::Looked {
+    // Who moves lets go of a target uid, which nobody of this batch may take.
+    let moves = accepted.iter().any(|one| one.takes_uid && one.is_known);
+    if uids == TargetUids::Looked || moves {
         let taken = refuse_taken(connection, source, &mut accepted, wait).await?;
         refused.extend(taken.into_iter().map(|index| (index, SubmitError::TargetUidTaken)));
     }

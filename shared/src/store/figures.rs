@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Result, Store, outbox::or_none, spelled::Statement, tables::Tables};
+use super::{Result, Store, outbox::or_none, pool::PoolCounts, spelled::Statement, tables::Tables};
 use crate::domain::ids::{JobId, JournalId, SourceId};
 
 /// What a source host allows and what runs.
@@ -73,14 +73,13 @@ impl Store {
 
     /// Shows the pool of connections of this process, under the original's names.
     pub fn show_pool(&self) {
-        let (size, idle, options) = self.pool.counts();
-        let idle = u32::try_from(idle).unwrap_or(size);
+        let PoolCounts { open, idle, most, kept } = self.pool.counts();
         for (name, value) in [
-            ("hikaricp.connections", size),
-            ("hikaricp.connections.active", size.saturating_sub(idle)),
+            ("hikaricp.connections", open),
+            ("hikaricp.connections.active", open.saturating_sub(idle)),
             ("hikaricp.connections.idle", idle),
-            ("hikaricp.connections.max", options.get_max_connections()),
-            ("hikaricp.connections.min", options.get_min_connections()),
+            ("hikaricp.connections.max", most),
+            ("hikaricp.connections.min", kept),
         ] {
             metrics::gauge!(name).set(value);
         }

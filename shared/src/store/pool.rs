@@ -3,10 +3,7 @@
 //! another's hands; so a connection goes back to the pool only when what it was borrowed for has come to its end. Any
 //! other is closed, and the server rolls back.
 
-use std::{
-    ops::{Deref, DerefMut},
-    time::Duration,
-};
+use std::ops::{Deref, DerefMut};
 
 use futures::{
     FutureExt as _, StreamExt as _, TryFutureExt as _, TryStreamExt as _,
@@ -14,13 +11,13 @@ use futures::{
     stream::{self, BoxStream},
 };
 use sqlx::{
-    Connection as _, Either, Execute, Executor, MySql, MySqlConnection, MySqlPool, SqlStr,
+    Either, Execute, Executor, MySql, MySqlConnection, MySqlPool, SqlStr,
     mysql::{MySqlPoolOptions, MySqlQueryResult, MySqlRow, MySqlStatement, MySqlTypeInfo},
 };
 
 use super::{
     Options,
-    spares::{Borrowed, Spares, TRUSTED_FOR},
+    spares::{Borrowed, Spares, TRUSTED_FOR, answers},
     spelled::{Answer, Statement},
 };
 
@@ -28,8 +25,6 @@ use super::{
 /// their process has forgotten (it may be frozen) come to an end.
 const SESSION: &str = "SET SESSION tx_isolation = 'READ-COMMITTED', innodb_lock_wait_timeout = 10,
     lock_wait_timeout = 10, idle_transaction_timeout = 20";
-/// How long a connection may take to answer that was idle for longer than it is trusted.
-const PING_LIMIT: Duration = Duration::from_secs(2);
 
 /// All connections of a process. Cheap to clone. As an [`Executor`], it runs one statement on a connection of its own.
 #[derive(Debug, Clone)]
@@ -49,7 +44,6 @@ impl Pool {
             .timezone(Some("+00:00".to_owned()));
         let pool = MySqlPoolOptions::new()
             .max_connections(options.max_connections)
-            .min_connections(options.min_connections)
             .acquire_timeout(options.acquire_timeout)
             .idle_timeout(options.idle_timeout)
             .max_lifetime(options.max_lifetime)
@@ -65,22 +59,21 @@ impl Pool {
                     if meta.idle_for < TRUSTED_FOR {
                         return Ok(true);
                     }
-                    let ping = tokio::time::timeout(PING_LIMIT, connection.ping()).await;
-                    Ok(matches!(ping, Ok(Ok(()))))
+                    Ok(answers(connection).await)
                 })
             });
         let connections = pool.connect_lazy_with(sqlx::ConnectOptions::disable_statement_logging(connect));
-        Self { connections, spares: Spares::default() }
+        Self { connections, spares: Spares::new(options.min_connections) }
     }
 
     /// Borrows a connection.
     pub(super) async fn acquire(&self) -> sqlx::Result<Loan> {
-        let borrowed = match self.spares.take() {
+        let borrowed = match self.spares.take().await {
             Ok(spare) => spare,
             // What is given back meanwhile comes to sqlx's pool, so that nobody waits beside a spare one.
             Err(_waiting) => Borrowed::now(self.connections.acquire().await?),
         };
-        Ok(Loan { borrowed: Some(borrowed), spares: self.spares.clone() })
+        Ok(Loan { borrowed, spares: self.spares.clone() })
     }
 
     /// Begins a transaction.
@@ -103,69 +96,76 @@ impl Pool {
 
     /// Closes every connection; calls in flight finish first.
     pub(super) async fn close(&self) {
+        // Who comes back to a closed pool is not asked whether it lives.
+        let closing = self.connections.close();
         self.spares.close();
-        self.connections.close().await;
+        closing.await;
     }
 
-    /// Connections that are open, of these the idle ones, and the limits.
-    pub(super) fn counts(&self) -> (u32, usize, &sqlx::pool::PoolOptions<MySql>) {
-        let idle = self.connections.num_idle() + self.spares.len();
-        (self.connections.size(), idle, self.connections.options())
+    /// How many connections there are.
+    pub(super) fn counts(&self) -> PoolCounts {
+        let (spare, kept) = self.spares.counts();
+        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        PoolCounts {
+            open: self.connections.size(),
+            idle: number(self.connections.num_idle() + spare),
+            most: self.connections.options().get_max_connections(),
+            kept: number(kept),
+        }
     }
+}
+
+/// How many connections a pool has.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PoolCounts {
+    pub(super) open: u32,
+    pub(super) idle: u32,
+    /// Most that may be open.
+    pub(super) most: u32,
+    /// That stay open although nobody needs them.
+    pub(super) kept: u32,
 }
 
 /// A connection on loan. Dropped before [`Self::give_back`], it is closed.
 #[derive(Debug)]
 pub(super) struct Loan {
-    borrowed: Option<Borrowed>,
+    borrowed: Borrowed,
     spares: Spares,
 }
 
 impl Loan {
     /// Nothing is under way on it any more.
-    pub(super) fn give_back(mut self) {
-        if let Some(borrowed) = self.borrowed.take() {
-            self.spares.put(borrowed);
-        }
+    pub(super) fn give_back(self) {
+        self.spares.put(self.borrowed);
     }
 
     /// Gives it back after an answer of the server, be it a refusal.
     fn end<T>(self, answer: &sqlx::Result<T>) {
-        if matches!(answer, Ok(_) | Err(sqlx::Error::Database(_) | sqlx::Error::RowNotFound)) {
-            self.give_back();
+        match answer {
+            Ok(_) | Err(sqlx::Error::RowNotFound) => self.give_back(),
+            // It may be the last word of a server that closes the connection.
+            Err(sqlx::Error::Database(_)) => self.borrowed.go_home(),
+            Err(_) => {}
         }
     }
 
     /// Closes it, with its locks and its settings.
-    pub(super) async fn close(mut self) -> sqlx::Result<()> {
-        match self.borrowed.take() {
-            Some(borrowed) => borrowed.connection.close().await,
-            None => Ok(()),
-        }
+    pub(super) async fn close(self) -> sqlx::Result<()> {
+        self.borrowed.close().await
     }
 }
 
-impl Drop for Loan {
-    fn drop(&mut self) {
-        if let Some(borrowed) = &mut self.borrowed {
-            borrowed.connection.close_on_drop();
-        }
-    }
-}
-
-#[allow(clippy::expect_used, reason = "it is taken only by what consumes the loan")]
 impl Deref for Loan {
     type Target = MySqlConnection;
 
     fn deref(&self) -> &MySqlConnection {
-        &self.borrowed.as_ref().expect("a loan has its connection until it ends").connection
+        &self.borrowed
     }
 }
 
-#[allow(clippy::expect_used, reason = "it is taken only by what consumes the loan")]
 impl DerefMut for Loan {
     fn deref_mut(&mut self) -> &mut MySqlConnection {
-        &mut self.borrowed.as_mut().expect("a loan has its connection until it ends").connection
+        &mut self.borrowed
     }
 }
 

@@ -50,7 +50,8 @@ impl Value for [u8] {
 
 impl Value for str {
     fn spell(&self, text: &mut String) {
-        if self.bytes().all(is_plain) {
+        // The empty text between quotes is NULL in some modes of the session.
+        if !self.is_empty() && self.bytes().all(is_plain) {
             // Half as long, and faster to read.
             text.extend(["'", self, "'"]);
         } else {
@@ -300,6 +301,18 @@ mod tests {
             text.bytes().chain(bytes.trim_end_matches('\'').bytes()).all(|byte| byte.is_ascii_hexdigit())
         );
         assert_eq!(text.len(), 2 * nasty.len());
+    }
+
+    #[test]
+    fn only_harmless_signs_stand_between_quotes() {
+        for byte in 0..128_u8 {
+            let sign = char::from(byte);
+            let quoted = Statement::new("").value(sign.to_string()).0 == format!("'{sign}'");
+            assert_eq!(quoted, sign.is_ascii_alphanumeric() || "@.-_/:+ ".contains(sign), "{sign:?}");
+        }
+        assert_eq!(Statement::new("").value("user1@mail.example").0, "'user1@mail.example'");
+        assert_eq!(Statement::new("").value("").0, "_utf8mb4 X''");
+        assert_eq!(Statement::new("").value("o'neil").0, "_utf8mb4 X'6F276E65696C'");
     }
 
     #[test]

@@ -145,8 +145,10 @@ impl Store {
             }
         };
         let write = write.then(&write_row(&tables, source, &user, submission));
+        // What is wrong with this row from here on is told although it is submitted: it was inserted just now.
         let written = tx.commit_with(write).await.map_err(|error| taken(error.into()))?;
-        let record = written.first().ok_or(Error::RowsAffected { table: "journal", expected: 1, actual: 0 })?;
+        let record =
+            written.first().ok_or(Error::RowsAffected { table: "journal", expected: 1, actual: 0 })?;
         let record = Record::from_row(record)?;
         Ok(Submitted { record: Record { source_uid: user.source_uid, ..record } })
     }

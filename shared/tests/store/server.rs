@@ -214,6 +214,25 @@ async fn a_connection_is_not_asked_whether_it_lives_between_two_calls() {
     assert!(asked < 10, "the server was asked {asked} times in 50 calls");
 }
 
+#[tokio::test]
+async fn spare_connections_that_died_are_replaced_before_they_are_used() {
+    let lab = lab().await;
+    let _scene = scene(&lab, 1).await;
+    let mut other = MySqlConnection::connect(&lab.mariadb().url("migration")).await.unwrap();
+    let before = connections(&mut other, "TRUE").await;
+    let few = dmf_shared::store::Store::connect_lazily(&options(&lab, 4));
+    futures::future::try_join_all((0..40).map(|_| few.sources())).await.unwrap();
+    let ours: Vec<u64> =
+        connections(&mut other, "TRUE").await.into_iter().filter(|id| !before.contains(id)).collect();
+    assert!(ours.len() > 1, "{ours:?}");
+    for id in &ours {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(format!("KILL {id}"))).execute(&mut other).await.unwrap();
+    }
+    // Who answered a moment ago is believed to live.
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    futures::future::try_join_all((0..40).map(|_| few.sources())).await.unwrap();
+}
+
 /// How often the server was asked whether it lives.
 async fn questions(connection: &mut MySqlConnection) -> u64 {
     let asked = "SELECT CAST(VARIABLE_VALUE AS UNSIGNED) FROM information_schema.GLOBAL_STATUS

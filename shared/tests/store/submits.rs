@@ -76,6 +76,25 @@ async fn a_target_uid_that_is_taken_costs_neither_a_connection_nor_the_rest_of_i
     assert!(one.user(&scene.source, "thief").await.unwrap().is_none());
 }
 
+#[tokio::test]
+async fn nobody_takes_the_target_uid_that_another_of_its_batch_leaves() {
+    let lab = lab().await;
+    let scene = scene(&lab, 2).await;
+    let job = submit(&scene, "alice").await;
+    claim(&scene, &[job]).await;
+    scene.store.finish(&scene.source, job, Epoch(1), &success()).await.unwrap();
+    let mut mover = Submission { force: true, ..scene.submission("alice") };
+    mover.user.target_uid = Some("elsewhere".to_owned());
+    let mut heir = scene.submission("heir");
+    heir.user.target_uid = Some("alice".to_owned());
+    // Alone, the first would be refused: the second is not moved yet.
+    let batch = [heir, mover];
+    let dry = scene.store.submit_batch(&scene.source, &batch, true).await.unwrap();
+    assert!(matches!(&dry[..], [Err(SubmitError::TargetUidTaken), Ok(_)]), "{dry:?}");
+    let real = scene.store.submit_batch(&scene.source, &batch, false).await.unwrap();
+    assert!(matches!(&real[..], [Err(SubmitError::TargetUidTaken), Ok(_)]), "{real:?}");
+}
+
 /// The id of the server's connection that was made last.
 async fn newest_connection(connection: &mut MySqlConnection) -> u64 {
     let newest = "SELECT CAST(MAX(ID) AS UNSIGNED) FROM information_schema.PROCESSLIST";

@@ -76,7 +76,8 @@ pub async fn list(
 ) -> Result<Response> {
     let Wanted { mut filter, sourcehost, page } = read(&mut query);
     if let Some(name) = sourcehost {
-        (_, filter.sourcehost) = Places::default().find(&app, &source, (None, Some(name)), &mut query).await?;
+        (_, filter.sourcehost) =
+            Places::default().find(&app, &source, (None, Some(name)), &mut query).await?;
     }
     query.finish(|| Some(()))?;
     let before = page.cursor.map(JournalId);

@@ -245,6 +245,9 @@ impl Model {
                 }
                 JobState::Running => {
                     if held.is_none() {
+                        self.dequeue(job.job, false);
+                        self.dequeue(job.job, true);
+                        self.undelay(job.job);
                         let (epoch, priority) = (job.epoch.0, job.priority);
                         let held = Held { epoch, priority, place: Some(0), ..NOT_HELD };
                         self.held.insert(job.job, held);
@@ -351,8 +354,11 @@ impl Model {
                 let place = held.map_or(Some(0), |held| held.place);
                 let beat = held.map_or(0, |held| held.beat);
                 let held = Held { epoch: job.epoch.0, priority: job.priority, place, beat, ..NOT_HELD };
-                self.held.insert(job.job, held);
-                self.changed(job.host);
+                match self.held.insert(job.job, held) {
+                    // It had its slot before, so nothing of the host has changed.
+                    Some(_) => self.forget_turns(job.host),
+                    None => self.changed(job.host),
+                }
             }
             if let Some(held) = self.held.get_mut(&job.job) {
                 (held.beat, held.priority) = (held.beat + 1, job.priority);

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use dmf_shared::store::Source;
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, watch},
     time::{Instant, timeout},
 };
 use tokio_util::task::AbortOnDropHandle;
@@ -27,6 +27,8 @@ pub(super) type Got = Result<Batch, String>;
 /// The batches of an input, in order. Dropped, it reads no more.
 pub(super) struct Batches {
     got: mpsc::Receiver<Got>,
+    /// Since when a batch is waited for.
+    asked: watch::Sender<Option<Instant>>,
     _reader: AbortOnDropHandle<()>,
 }
 
@@ -34,18 +36,22 @@ impl Batches {
     /// Begins to read.
     pub(super) fn read(app: App, source: Source, body: Body, format: Format, reading: Reading) -> Self {
         let input = Input::new(body, format.is_csv());
-        let reader = Reader { app, source, input, format, held: None, reading };
+        let (asked, waited_for) = watch::channel(None);
+        let reader = Reader { app, source, input, format, held: None, reading, waited_for };
         let (sender, got) = mpsc::channel(1);
         let read = reader.run(sender).in_current_span();
         #[allow(clippy::disallowed_methods, reason = "it ends with the answer that it reads for")]
         let reader = tokio::spawn(read);
-        Self { got, _reader: AbortOnDropHandle::new(reader) }
+        Self { got, asked, _reader: AbortOnDropHandle::new(reader) }
     }
 
     /// The next batch. Not asked again after an empty one or an error.
     pub(super) async fn next(&mut self) -> Got {
+        self.asked.send_replace(Some(Instant::now()));
+        let got = self.got.recv().await;
+        self.asked.send_replace(None);
         // The reader ends early only by a panic, which is logged where it happens.
-        self.got.recv().await.unwrap_or_else(|| Err("the input can't be read".to_owned()))
+        got.unwrap_or_else(|| Err("the input can't be read".to_owned()))
     }
 }
 
@@ -57,6 +63,8 @@ struct Reader {
     /// A line that belongs into the next batch.
     held: Option<Entry>,
     reading: Reading,
+    /// Since when its next batch is waited for.
+    waited_for: watch::Receiver<Option<Instant>>,
 }
 
 impl Reader {
@@ -88,11 +96,18 @@ impl Reader {
             }
             match self.input.next(until).await {
                 Next::Line(line) => self.held = self.read(&mut places, line).await?,
-                Next::Late if batch.is_empty() => return Err("no whole line came for too long".to_owned()),
+                Next::Late if batch.is_empty() => until = self.until()?,
                 Next::Late | Next::End => return Ok(batch),
                 Next::Broken => return Err("the input broke off".to_owned()),
             }
         }
+    }
+
+    /// Until when a client may go on to say nothing: it has that long from when its next batch is waited for.
+    fn until(&self) -> Result<Instant, String> {
+        let since = *self.waited_for.borrow();
+        let until = since.unwrap_or_else(Instant::now) + SILENCE;
+        if until > Instant::now() { Ok(until) } else { Err("no whole line came for too long".to_owned()) }
     }
 
     /// Reads a line; none for the line that names the columns. Fails when that one is none, or the database
