@@ -254,11 +254,12 @@ impl Model {
         }
     }
 
+    /// With details of no block.
     pub fn finish(&mut self, id: JournalId, epoch: Epoch, end: Status, attempt: u32) -> Finished {
         self.drop_lease(id, epoch);
         let row = self.rows.get_mut(&id).unwrap();
         if row.runs(epoch.0) {
-            row.attempt = attempt;
+            (row.attempt, row.blocks) = (attempt, 0);
             match end {
                 end if !row.cancel_requested => row.status = end,
                 Status::Success if row.pre_started => {
@@ -305,9 +306,13 @@ impl Model {
         }
         row.losses += 1;
         row.blocks += 1;
+        if row.cancel_requested {
+            // It was answered, and outweighs an end that was decided before it.
+            row.cleanup = row.cleanup.map(|_| Status::Aborted);
+        }
         match row.cleanup {
             Some(end) if row.losses >= 2 * MAX_LOSSES => {
-                row.end(if row.cancel_requested { Status::Aborted } else { end });
+                row.end(end);
                 row.cleanup = None;
             }
             None if row.cancel_requested => back_or_end(row, Status::Aborted),
