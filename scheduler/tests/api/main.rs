@@ -7,6 +7,7 @@ mod audit;
 mod authorization;
 mod body;
 mod bulk;
+mod bulk_stream;
 mod contract;
 mod crowding;
 mod deletion;

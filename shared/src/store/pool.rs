@@ -185,8 +185,9 @@ impl Transaction {
         let rows = last.then(&Statement::new("COMMIT")).fetch_rows(&mut self.0).await;
         match &rows {
             Ok(_) => self.0.give_back(),
-            // Such as a target uid that is taken.
-            Err(sqlx::Error::Database(_)) => self.rollback().await?,
+            // Such as a target uid that is taken: that is told, also where the connection is lost behind it, and the
+            // server rolls back by itself.
+            Err(sqlx::Error::Database(_)) => drop(self.rollback().await),
             Err(_) => {}
         }
         rows
