@@ -1,4 +1,4 @@
-//! The build script of both programs: which revision of the sources they are, for `/info`.
+//! The build script of scheduler and worker: which revision of the sources they are, for `/info`.
 //!
 //! `DMF_REVISION` in the environment says it. Without it a release build asks git; other builds would be built anew
 //! at each commit, and sources that lie in no repository have no revision.

@@ -16,7 +16,7 @@ RUN apt-get update \
     && useradd --system --uid 5000 --create-home --home-dir /var/vmail --shell /usr/sbin/nologin vmail \
     && install -d -o vmail -g vmail -m 700 /var/lib/dmf-worker \
     && install -d -o vmail -g vmail -m 755 /run/dovecot
-COPY --from=build /src/target/release/dmf-worker /usr/bin/dmf-worker
+COPY --from=build /src/target/release/dmf-worker /src/target/release/dmf-guard /usr/bin/
 # doveadm runs as this user too.
 USER 5000
 # Settings come from the environment, or from dmf-worker.yml here.

@@ -1,13 +1,17 @@
-//! What a guard costs: the CPU time of `/bin/true` run directly and under a guard, in alternating rounds. Counts
-//! everything: the guard, the process that becomes the child, the child, and the supervisor in this process.
+//! What a guard costs: the CPU time of `/bin/true` run directly, under a guard, and under one made from the worker's
+//! own binary, in alternating rounds. Counts everything: the guard, the process that becomes the child, the child, and
+//! the supervisor in this process.
 
 #![allow(clippy::disallowed_methods, reason = "the peer to measure against is a plain child process")]
 #![allow(clippy::print_stdout, reason = "the figures are what this program is for")]
 
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, ensure};
-use dmf_worker::process::{Deadline, Exit, LeaseClock, Limits, Spec, Supervisor};
+use dmf_worker::process::{Deadline, Exit, GuardProgram, LeaseClock, Limits, Spec, Supervisor};
 use nix::sys::resource::{UsageWho, getrusage};
 use tokio_util::sync::CancellationToken;
 
@@ -63,21 +67,25 @@ fn print(name: &str, rounds: &[Cost]) -> anyhow::Result<()> {
         Some(format!("{:>9.3?} ({least:.3?} to {most:.3?})", parts.get(parts.len() / 2)?))
     };
     let (cpu, elapsed) = (spread(|cost| cost.cpu), spread(|cost| cost.elapsed));
-    println!("{name:>9}: cpu {}, elapsed {}", cpu.context("no rounds")?, elapsed.context("no rounds")?);
+    println!("{name:>17}: cpu {}, elapsed {}", cpu.context("no rounds")?, elapsed.context("no rounds")?);
     Ok(())
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let state = tempfile::tempdir()?;
-    let supervisor = Supervisor::new(env!("CARGO_BIN_EXE_dmf-worker"), state.path())?;
+    let guarding = |exe: &str| Supervisor::new(GuardProgram::at(Path::new(exe)), state.path());
+    let small = guarding(env!("CARGO_BIN_EXE_dmf-guard"))?;
+    let own = guarding(env!("CARGO_BIN_EXE_dmf-worker"))?;
     let (_handle, lease) = LeaseClock::channel(Deadline::after(Duration::from_hours(1)));
-    let (mut direct, mut guarded) = (Vec::new(), Vec::new());
+    let (mut direct, mut guarded, mut by_worker) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         direct.push(measure(run_directly).await?);
-        guarded.push(measure(async || run_guarded(&supervisor, &lease).await).await?);
+        guarded.push(measure(async || run_guarded(&small, &lease).await).await?);
+        by_worker.push(measure(async || run_guarded(&own, &lease).await).await?);
     }
     println!("/bin/true, a child's share of {CHILDREN}; median of {ROUNDS} rounds (least to most)");
     print("directly", &direct)?;
-    print("guarded", &guarded)
+    print("dmf-guard", &guarded)?;
+    print("dmf-worker guard", &by_worker)
 }

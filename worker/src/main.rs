@@ -54,7 +54,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    // Before anything else: guards are started for every child, and cost only what runs up to here.
+    // Before anything else, for tools and where `dmf-guard` is missing: guards are started for every child.
     if let Some(code) = guard::dispatch(std::env::args_os()) {
         return code;
     }

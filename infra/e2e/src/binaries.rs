@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 const DIRECTORY_VARIABLE: &str = "DMF_E2E_BIN_DIR";
 const SCHEDULER: &str = "dmf-scheduler";
 const WORKER: &str = "dmf-worker";
+const GUARD: &str = "dmf-guard";
 
 /// The product's programs.
 #[derive(Debug, Clone)]
@@ -40,7 +41,7 @@ impl Binaries {
         Self::in_directory(&directory)
     }
 
-    /// Where both lie.
+    /// Where all lie.
     pub fn directory(&self) -> &Path {
         &self.directory
     }
@@ -55,8 +56,13 @@ impl Binaries {
         self.directory.join(WORKER)
     }
 
+    /// What the worker starts beside each of its children.
+    pub fn guard(&self) -> PathBuf {
+        self.directory.join(GUARD)
+    }
+
     fn in_directory(directory: &Path) -> Result<Self> {
-        for name in [SCHEDULER, WORKER] {
+        for name in [SCHEDULER, WORKER, GUARD] {
             let program = directory.join(name);
             ensure!(
                 program.is_file(),

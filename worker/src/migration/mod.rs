@@ -36,7 +36,7 @@ use crate::{
     doveadm::argv::DoveadmSetup,
     held::{Held, Stop},
     lessor::Claimant,
-    process::{RunAs, Supervisor},
+    process::{GuardProgram, RunAs, Supervisor},
     settings::Settings,
 };
 
@@ -67,7 +67,8 @@ impl Machine {
     pub async fn inspect(settings: &Settings, state_dir: &Path) -> Result<Self, StartError> {
         let doveadm = &settings.command.doveadm;
         let run_as = doveadm.run_as().map_err(StartError::User)?;
-        let supervisor = Supervisor::new("/proc/self/exe", state_dir).map_err(StartError::Supervisor)?;
+        let guard = GuardProgram::find().await;
+        let supervisor = Supervisor::new(guard, state_dir).map_err(StartError::Supervisor)?;
         let setup = probe::setup(&supervisor, doveadm).await?;
         tracing::info!(
             version = setup.version.text,

@@ -9,7 +9,7 @@ use crate::{
         argv::DoveadmSetup,
         version::{UnknownVersion, Version},
     },
-    process::{self, Deadline, EnvVar, LeaseClock, Limits, Spec, Supervisor},
+    process::{self, Deadline, EnvVar, GuardProgram, LeaseClock, Limits, Spec, Supervisor},
     settings::DoveadmSettings,
 };
 
@@ -110,7 +110,7 @@ fn advise(features: &str, prefetch: &str) -> Vec<String> {
 
 /// The same as [`setup`], for a tool: with a place of its own for the records of its children.
 pub async fn setup_for_tool(settings: &DoveadmSettings, state_dir: &Path) -> Result<DoveadmSetup, Error> {
-    let supervisor = Supervisor::new("/proc/self/exe", state_dir)
+    let supervisor = Supervisor::new(GuardProgram::own(), state_dir)
         .map_err(|source| Error::Run { program: settings.path.display().to_string(), source })?;
     setup(&supervisor, settings).await
 }

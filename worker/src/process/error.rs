@@ -51,10 +51,10 @@ pub enum Error {
         source: io::Error,
     },
     /// The guard itself could not be started.
-    #[error("the guard cannot be started from {}", exe.display())]
+    #[error("the guard cannot be started from {}", program.display())]
     Guard {
-        /// The worker's binary.
-        exe: PathBuf,
+        /// The program that guards are started from.
+        program: PathBuf,
         /// The system's reason.
         source: io::Error,
     },

@@ -1,5 +1,5 @@
-//! What worker, guard and the launched process say to each other. All three are the same binary, so that the
-//! messages need no versions.
+//! What worker, guard and the launched process say to each other. All three are built from the same sources, so
+//! that the messages need no versions.
 
 use std::path::PathBuf;
 

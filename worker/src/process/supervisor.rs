@@ -24,7 +24,9 @@ use super::{
     frame, guard, leftover,
     message::{ChildSpec, LaunchFailure, Order, Start},
     output::{Head, Tail, drain},
-    procfs, record,
+    procfs,
+    program::GuardProgram,
+    record,
     spec::{Limits, Spec},
 };
 
@@ -40,20 +42,18 @@ const LOST_FAMILY_LIMIT: Duration = Duration::from_secs(10);
 /// Starts children and sees them to their end. Cheap to share behind an `Arc`.
 #[derive(Debug)]
 pub struct Supervisor {
-    exe: PathBuf,
+    guard: GuardProgram,
     records: PathBuf,
     boot_id: String,
 }
 
 impl Supervisor {
-    /// `exe` is the binary whose sub command is the guard: `/proc/self/exe` for the worker itself, which stays the
-    /// same file when another version is installed. Records of running children go to `children` in `state_dir`,
-    /// which is made for the owner only.
-    pub fn new(exe: impl Into<PathBuf>, state_dir: &Path) -> Result<Self, Error> {
+    /// Records of running children go to `children` in `state_dir`, which is made for the owner only.
+    pub fn new(guard: GuardProgram, state_dir: &Path) -> Result<Self, Error> {
         let records = record::directory(state_dir);
         record::make_directory(&records)
             .and_then(|()| std::path::absolute(&records))
-            .and_then(|records| Ok(Self { exe: exe.into(), records, boot_id: procfs::boot_id()? }))
+            .and_then(|records| Ok(Self { guard, records, boot_id: procfs::boot_id()? }))
             .map_err(|source| Error::State { path: records, source })
     }
 
@@ -132,12 +132,12 @@ impl Supervisor {
     /// Starts a guard in a group of its own, with one end of a socket pair as its standard input.
     #[allow(clippy::disallowed_methods, reason = "the one place where the worker starts processes")]
     fn start_guard(&self) -> Result<(Child, UnixStream), Error> {
-        let failed = |source| Error::Guard { exe: self.exe.clone(), source };
+        let failed = |source| Error::Guard { program: self.guard.path().to_owned(), source };
         let (ours, theirs) = net::UnixStream::pair().map_err(failed)?;
         ours.set_nonblocking(true).map_err(failed)?;
         let socket = UnixStream::from_std(ours).map_err(failed)?;
-        let guard = Command::new(&self.exe)
-            .arg0("dmf-worker")
+        let guard = Command::new(self.guard.exe())
+            .arg0(guard::PROGRAM)
             .arg(guard::GUARD)
             .env_clear()
             .process_group(0)

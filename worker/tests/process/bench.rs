@@ -8,7 +8,7 @@ use std::{
 };
 
 use dmf_worker::process::{
-    Deadline, EnvVar, Error, Finished, LeaseClock, LeaseHandle, Limits, Spec, Supervisor,
+    Deadline, EnvVar, Error, Finished, GuardProgram, LeaseClock, LeaseHandle, Limits, Spec, Supervisor,
 };
 use nix::{
     sys::signal::{Signal, kill},
@@ -17,8 +17,10 @@ use nix::{
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-/// The worker's binary, whose sub command is the guard.
-pub(crate) const EXE: &str = env!("CARGO_BIN_EXE_dmf-worker");
+/// The guard's program.
+pub(crate) const EXE: &str = env!("CARGO_BIN_EXE_dmf-guard");
+/// The worker's, which can do the same.
+pub(crate) const WORKER: &str = env!("CARGO_BIN_EXE_dmf-worker");
 
 /// How long a state may take to come about. Never reached by a test that passes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -34,8 +36,12 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn new() -> Self {
+        Self::with(GuardProgram::at(Path::new(EXE)))
+    }
+
+    pub(crate) fn with(guard: GuardProgram) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let supervisor = Supervisor::new(EXE, dir.path()).unwrap();
+        let supervisor = Supervisor::new(guard, dir.path()).unwrap();
         Self { dir, supervisor }
     }
 

@@ -6,13 +6,13 @@ use std::{
     io::{Read, Write},
     os::{fd::OwnedFd, unix::net::UnixStream},
     path::Path,
-    process::{Child, Command, ExitStatus},
+    process::{Child, Command, ExitStatus, Stdio},
 };
 
 use dmf_worker::process::clock::boottime;
 use serde_json::{Value, json};
 
-use crate::bench::{EXE, PATIENCE, until};
+use crate::bench::{EXE, PATIENCE, WORKER, until};
 
 /// One of the two internal commands and the other end of its socket.
 struct Peer {
@@ -123,8 +123,20 @@ async fn a_worker_that_leaves_or_babbles_ends_the_guard() {
 
 #[test]
 fn internal_commands_by_hand_do_nothing() {
-    for command in ["guard", "exec-child"] {
-        let status = Command::new(EXE).arg(command).stdin(std::process::Stdio::null()).status().unwrap();
-        assert!(!status.success());
+    for program in [EXE, WORKER] {
+        for command in ["guard", "exec-child"] {
+            let status = Command::new(program).arg(command).stdin(Stdio::null()).status().unwrap();
+            assert!(!status.success());
+        }
+    }
+}
+
+#[test]
+fn a_guard_started_by_hand_says_who_starts_it() {
+    for arguments in [&[][..], &["--help"]] {
+        let output = Command::new(EXE).args(arguments).stdin(Stdio::null()).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(said, "dmf-guard: dmf-worker starts this beside each of its children\n");
     }
 }

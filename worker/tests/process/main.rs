@@ -13,6 +13,7 @@ mod family;
 mod internal;
 mod lease;
 mod leftovers;
+mod program;
 mod secrets;
 mod start;
 mod worker;

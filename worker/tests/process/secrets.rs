@@ -84,7 +84,7 @@ async fn secrets_are_seen_by_the_child_alone() {
         let read = |pid: i32, file: &str| {
             String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/{file}")).unwrap()).into_owned()
         };
-        assert_eq!(read(guard, "cmdline"), "dmf-worker\0guard\0");
+        assert_eq!(read(guard, "cmdline"), "dmf-guard\0guard\0");
         assert_eq!(read(guard, "environ"), "");
         assert!(!read(child, "cmdline").contains(SECRET));
         assert!(read(child, "environ").contains(SECRET));

@@ -1,11 +1,11 @@
 //! Children that cannot be started.
 
-use std::{error::Error as _, fs, io};
+use std::{error::Error as _, fs, io, path::Path};
 
-use dmf_worker::process::{Error, LaunchStep, Spec, Supervisor};
+use dmf_worker::process::{Error, GuardProgram, LaunchStep, Spec};
 use nix::errno::Errno::{self, EACCES, EINVAL, ENOENT};
 
-use crate::bench::{Bench, limits, sh};
+use crate::bench::{Bench, sh};
 
 async fn failure(spec: Spec) -> (LaunchStep, i32) {
     let bench = Bench::new();
@@ -49,20 +49,16 @@ async fn an_unusable_record_directory_stops_the_start() {
 
 #[tokio::test]
 async fn a_missing_binary_is_told_apart_from_a_missing_program() {
-    let bench = Bench::new();
-    let supervisor = Supervisor::new("/absent/dmf-worker", bench.dir.path()).unwrap();
-    let (_lease, limits) = limits();
-    let error = supervisor.run(sh("exit 0"), limits, &mut |_| {}).await.unwrap_err();
-    assert_eq!(error.to_string(), "the guard cannot be started from /absent/dmf-worker");
+    let bench = Bench::with(GuardProgram::at(Path::new("/absent/dmf-guard")));
+    let error = bench.run(sh("exit 0")).await.unwrap_err();
+    assert_eq!(error.to_string(), "the guard cannot be started from /absent/dmf-guard");
     let source = error.source().unwrap().downcast_ref::<io::Error>().unwrap();
     assert_eq!(source.kind(), io::ErrorKind::NotFound);
 }
 
 #[tokio::test]
 async fn a_binary_without_a_guard_is_a_lost_guard() {
-    let bench = Bench::new();
-    let supervisor = Supervisor::new("/bin/false", bench.dir.path()).unwrap();
-    let (_lease, limits) = limits();
-    let result = supervisor.run(sh("exit 0"), limits, &mut |_| {}).await;
+    let bench = Bench::with(GuardProgram::at(Path::new("/bin/false")));
+    let result = bench.run(sh("exit 0")).await;
     assert!(matches!(result, Err(Error::GuardLost)), "{result:?}");
 }

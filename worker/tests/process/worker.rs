@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use dmf_worker::process::{Deadline, LeaseClock, Limits, Supervisor};
+use dmf_worker::process::{Deadline, GuardProgram, LeaseClock, Limits, Supervisor};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
@@ -75,7 +75,7 @@ impl Drop for WorkerProcess {
 #[tokio::test]
 async fn as_a_worker_process() {
     let (Ok(state), Ok(script)) = (env::var(STATE), env::var(SCRIPT)) else { return };
-    let supervisor = Supervisor::new(EXE, Path::new(&state)).unwrap();
+    let supervisor = Supervisor::new(GuardProgram::at(Path::new(EXE)), Path::new(&state)).unwrap();
     let (handle, lease) = LeaseClock::channel(Deadline::after(LEASE));
     let limits = Limits::new(lease, Duration::from_mins(10), CancellationToken::new());
     let beat = async {

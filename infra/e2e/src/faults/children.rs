@@ -55,6 +55,14 @@ impl Process {
         self.pid
     }
 
+    /// The file that it runs.
+    ///
+    /// # Errors
+    /// It does not live.
+    pub fn program(self) -> std::io::Result<PathBuf> {
+        fs::read_link(format!("/proc/{}/exe", self.pid))
+    }
+
     /// Sends it a signal, if it lives.
     pub fn signal(self, signal: Signal) {
         if self.lives() {

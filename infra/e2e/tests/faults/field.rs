@@ -179,10 +179,13 @@ impl Field<'_> {
         .await
     }
 
-    /// The child that runs for a user, with its guard.
+    /// The child that runs for a user, with its guard, which is of the program for that.
     pub(crate) async fn child_of(&self, user: &str) -> Result<Child> {
         let id = self.books.row(user).await?.id;
-        self.children.of_row(id).with_context(|| format!("nothing runs for {user}"))
+        let child = self.children.of_row(id).with_context(|| format!("nothing runs for {user}"))?;
+        let program = child.guard.program().with_context(|| format!("the guard of {user}"))?;
+        ensure!(program.ends_with("dmf-guard"), "guarded by {}", program.display());
+        Ok(child)
     }
 
     /// How many connections there were when a user's first one was opened, this one included.

@@ -15,8 +15,12 @@ const PLACES: [&str; 6] = [
     "/opt/open-xchange/dmf/",
     "/opt/open-xchange/sbin/",
 ];
-const EXECUTABLE: [&str; 3] =
-    ["/usr/bin/dmf-scheduler", "/usr/bin/dmf-worker", "/opt/open-xchange/sbin/dmf-scheduler-gen-certs"];
+const EXECUTABLE: [&str; 4] = [
+    "/usr/bin/dmf-scheduler",
+    "/usr/bin/dmf-worker",
+    "/usr/bin/dmf-guard",
+    "/opt/open-xchange/sbin/dmf-scheduler-gen-certs",
+];
 
 struct Expected {
     package: Package,
@@ -45,7 +49,7 @@ fn worker() -> Result<Expected> {
         package: Package::worker()?,
         settings: "/opt/open-xchange/dmf/worker/etc/dmf-worker.yml",
         depends: &["dovecot-core", "libc6"],
-        files: &["/usr/bin/dmf-worker"],
+        files: &["/usr/bin/dmf-worker", "/usr/bin/dmf-guard"],
     })
 }
 

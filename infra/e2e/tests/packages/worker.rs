@@ -106,6 +106,7 @@ async fn it_is_installed_moves_a_user_is_upgraded_removed_and_purged() -> Result
             let settings = tree.read(SETTINGS)?;
             let mut service = start(&tree, &package, fleet.lab())?;
             service.wait_until_ready().await?;
+            ensure!(!service.log().contains("guarded by"), "not by dmf-guard: {}", service.log());
             move_a_user(fleet, "first").await?;
             let status = service.stop().await?;
             ensure!(status.code() == Some(0), "{status}: {}", service.log());
@@ -117,6 +118,7 @@ async fn it_is_installed_moves_a_user_is_upgraded_removed_and_purged() -> Result
             ensure!(tree.read(SETTINGS)? == settings, "the settings were changed");
             let mut service = start(&tree, &package, fleet.lab())?;
             service.wait_until_ready().await?;
+            ensure!(!service.log().contains("guarded by"), "not by dmf-guard: {}", service.log());
             move_a_user(fleet, "second").await?;
             let status = service.stop().await?;
             ensure!(status.code() == Some(0), "{status}: {}", service.log());

@@ -10,7 +10,7 @@ use crate::process::megabytes;
 
 /// A row for each program: name, size, compressed size.
 pub(super) fn rows(binaries: &Binaries) -> Result<Vec<Vec<String>>> {
-    [binaries.scheduler(), binaries.worker()].iter().map(|program| row(program)).collect()
+    [binaries.scheduler(), binaries.worker(), binaries.guard()].iter().map(|program| row(program)).collect()
 }
 
 fn row(program: &Path) -> Result<Vec<String>> {

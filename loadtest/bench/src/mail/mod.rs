@@ -75,7 +75,7 @@ pub(crate) async fn measure(data: &Path, quick: bool, reports: &Path, report: &m
     explain(&commands, &plan, &versions, report);
     let mut measured = Vec::new();
     for point in &plan.points {
-        measured.push((*point, field.measure(*point, plan.rounds).await?));
+        measured.push((*point, field.measure(*point, &plan).await?));
     }
     let row_of = |(point, sides): &(Point, [Sides; 2])| {
         sides.iter().zip(PASSES).map(|(sides, pass)| field.row(*point, pass, sides)).collect::<Vec<_>>()
@@ -130,9 +130,9 @@ fn explain(commands: &Commands, plan: &Plan, versions: &str, report: &mut Report
          Fleet: from before one bulk submit of all users to the last `stopped` in the journal; the worker has \
          `threads` threads. Bare: `xargs -P threads`, a shell for each user, the same commands, as a worker recorded \
          them, with the password in a file instead of a memfd, their output to `/dev/null`, without guards, deadlines, \
-         records or a check of what they count. Medians of {} alternating rounds, with the spread; before each first \
+         records or a check of what they count. Medians of alternating rounds, {}, with the spread; before each first \
          pass the users' mail on the target is removed, `unchanged` is the same users again. The commands:\n",
-        plan.rounds,
+        plan.rounds_shown(),
     ));
     for line in commands.shown() {
         report.line(&format!("- {line}"));
@@ -141,13 +141,14 @@ fn explain(commands: &Commands, plan: &Plan, versions: &str, report: &mut Report
 }
 
 impl Field {
-    async fn measure(&self, point: Point, rounds: usize) -> Result<[Sides; 2]> {
+    async fn measure(&self, point: Point, plan: &Plan) -> Result<[Sides; 2]> {
         let Self { stage, mailboxes, .. } = self;
         stage.set_latency(point.latency);
         stage.set_threads(point.threads).await?;
         let users = &mailboxes[point.kind].users[..point.users];
         let mut measured = <[Sides; 2]>::default();
-        for round in 0..rounds {
+        let (mut round, begun) = (0, Instant::now());
+        while plan.goes_on(round, begun.elapsed()) {
             // Who goes first changes.
             let (bare, fleet) = if round % 2 == 0 {
                 let bare = self.run_bare(point, users).await?;
@@ -167,6 +168,7 @@ impl Field {
                 bare,
                 fleet.map(|(took, _)| took),
             );
+            round += 1;
         }
         stage.empty_target(users)?;
         Ok(measured)
@@ -188,13 +190,9 @@ impl Field {
         Ok([first, unchanged].map(|passed| (passed.took, passed.beside_commands)))
     }
 
-    /// Looks at a mailbox, where the user is among those that were moved.
+    /// Looks at the mail of the last user that was moved.
     async fn check(&self, point: Point) -> Result<()> {
-        let mailboxes = &self.mailboxes[point.kind];
-        if point.users < mailboxes.users.len() {
-            return Ok(());
-        }
-        self.stage.expect_mail(mailboxes).await
+        self.stage.expect_mail(&self.mailboxes[point.kind], point.users - 1).await
     }
 
     /// The ratio by threads: a line for each kind of mailboxes, latency and pass.

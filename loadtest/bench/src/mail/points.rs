@@ -5,6 +5,9 @@ use std::time::Duration;
 /// Users of a quick pass for each thread.
 const QUICK_USERS: usize = 4;
 
+/// Rounds of a full pass go on, after the second, while a point has taken less than this.
+const ENOUGH: Duration = Duration::from_mins(2);
+
 /// Mailboxes of one kind, and the lines that they are moved over.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Kind {
@@ -12,6 +15,8 @@ pub(super) struct Kind {
     pub(super) name: &'static str,
     pub(super) users: usize,
     pub(super) mails: u64,
+    /// Users that a thread moves over a long line: minutes are enough for a rate.
+    a_thread: usize,
 }
 
 /// One measurement.
@@ -44,7 +49,8 @@ impl Point {
 pub(super) struct Plan {
     pub(super) kinds: [Kind; 2],
     pub(super) points: Vec<Point>,
-    pub(super) rounds: usize,
+    /// Fewest and most rounds.
+    pub(super) rounds: (usize, usize),
     /// At which number of threads mbsync is measured.
     pub(super) peers: Vec<usize>,
 }
@@ -52,11 +58,11 @@ pub(super) struct Plan {
 impl Plan {
     /// The points, or a part of them with fewer users.
     pub(super) fn new(quick: bool) -> Self {
-        let small = Kind { name: "small", users: 64, mails: 150 };
+        let small = Kind { name: "small", users: 64, mails: 150, a_thread: 8 };
         let large = if quick {
-            Kind { name: "mid", users: 4, mails: 1_000 }
+            Kind { name: "mid", users: 4, mails: 1_000, a_thread: 1 }
         } else {
-            Kind { name: "large", users: 8, mails: 5_000 }
+            Kind { name: "large", users: 8, mails: 5_000, a_thread: 1 }
         };
         let kinds = [small, large];
         let threads: &[usize] = if quick { &[1, 8, 32] } else { &[1, 2, 4, 8, 16, 32] };
@@ -64,8 +70,12 @@ impl Plan {
         for (kind, mailboxes) in kinds.iter().enumerate() {
             for latency in [Duration::ZERO, Duration::from_millis(20)] {
                 for &threads in threads {
-                    let users =
-                        if quick { mailboxes.users.min(threads * QUICK_USERS) } else { mailboxes.users };
+                    let a_thread = match (quick, latency.is_zero()) {
+                        (true, _) => QUICK_USERS,
+                        (false, true) => mailboxes.users,
+                        (false, false) => mailboxes.a_thread,
+                    };
+                    let users = mailboxes.users.min(threads * a_thread);
                     points.push(Point { kind, latency, threads, users });
                 }
             }
@@ -75,7 +85,20 @@ impl Plan {
             points.retain(|point| point.kind == 0 || point.threads == 8);
         }
         let peers = if quick { vec![8] } else { vec![1, 8, 32] };
-        Self { kinds, points, rounds: if quick { 2 } else { 3 }, peers }
+        Self { kinds, points, rounds: if quick { (2, 2) } else { (2, 3) }, peers }
+    }
+
+    /// For people: how many rounds there are.
+    pub(super) fn rounds_shown(&self) -> String {
+        match self.rounds {
+            (fewest, most) if fewest == most => format!("{most} for each point"),
+            (fewest, most) => format!("{most} for each point, or {fewest} where that takes minutes"),
+        }
+    }
+
+    /// Whether a point has another round after so many, which took so long.
+    pub(super) fn goes_on(&self, rounds: usize, took: Duration) -> bool {
+        rounds < self.rounds.0 || (rounds < self.rounds.1 && took < ENOUGH)
     }
 }
 
@@ -87,8 +110,26 @@ mod tests {
     fn the_full_run_has_every_point() {
         let plan = Plan::new(false);
         assert_eq!(plan.points.len(), 2 * 2 * 6);
-        assert!(plan.points.iter().all(|point| point.users == plan.kinds[point.kind].users));
+        let users = |kind, latency| {
+            let points =
+                plan.points.iter().filter(move |point| (point.kind, point.latency) == (kind, latency));
+            points.map(|point| point.users).collect::<Vec<_>>()
+        };
+        let far = Duration::from_millis(20);
+        assert_eq!(users(0, Duration::ZERO), [64; 6]);
+        assert_eq!(users(0, far), [8, 16, 32, 64, 64, 64]);
+        assert_eq!(users(1, Duration::ZERO), [8; 6]);
+        assert_eq!(users(1, far), [1, 2, 4, 8, 8, 8]);
         assert_eq!(plan.points.iter().filter(|point| point.at_a_time() == 8).count(), 2 + 3 * 2);
+    }
+
+    #[test]
+    fn what_takes_long_has_two_rounds() {
+        let plan = Plan::new(false);
+        let goes_on = |rounds, secs| plan.goes_on(rounds, Duration::from_secs(secs));
+        assert!(goes_on(0, 0) && goes_on(1, 1000) && goes_on(2, 100));
+        assert!(!goes_on(2, 121) && !goes_on(3, 1));
+        assert!(!Plan::new(true).goes_on(2, Duration::ZERO));
     }
 
     #[test]

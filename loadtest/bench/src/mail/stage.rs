@@ -41,8 +41,8 @@ pub(super) struct Mailboxes {
     pub(super) name: String,
     /// Names of the users.
     pub(super) users: Vec<String>,
-    /// What one of them, the last, was given.
-    truth: Seeded,
+    /// What each of them was given.
+    truths: Vec<Seeded>,
 }
 
 /// One scheduler, one worker, a source behind a line whose latency can be set, a target.
@@ -104,15 +104,15 @@ impl Stage {
     /// Fills mailboxes, and makes their users known to the fleet.
     pub(super) async fn fill(&self, kind: &str, users: usize, mails: u64) -> Result<Mailboxes> {
         let users: Vec<String> = (0..users).map(|number| format!("{kind}{number:03}@mail.example")).collect();
-        let mut truth = None;
+        let mut truths = Vec::new();
         for user in &users {
-            truth = Some(self.fleet.add_user(user, PASSWORD, &Seed::new(Folders::Normal, mails))?);
+            truths.push(self.fleet.add_user(user, PASSWORD, &Seed::new(Folders::Normal, mails))?);
             let mut body = self.host.submission(user, PASSWORD);
             body.as_object_mut().context("a submission is an object")?.remove("phase");
             self.customer.request(Method::POST, "/users", Some(&body)).await?.expect(201)?;
         }
         let name = format!("{} × {mails}", users.len());
-        Ok(Mailboxes { name, users, truth: truth.context("there are no users")? })
+        Ok(Mailboxes { name, users, truths })
     }
 
     /// What a worker runs for a user, from the record of one.
@@ -142,9 +142,10 @@ impl Stage {
         users.iter().try_for_each(|user| Ok(self.lab().target().forget(user)?))
     }
 
-    /// Looks whether the last of the users has on the target what the source was given.
-    pub(super) async fn expect_mail(&self, mailboxes: &Mailboxes) -> Result<()> {
-        self.fleet.expect_mail(&mailboxes.truth.user, &mailboxes.truth).await
+    /// Looks whether this user has on the target what the source was given.
+    pub(super) async fn expect_mail(&self, mailboxes: &Mailboxes, user: usize) -> Result<()> {
+        let truth = mailboxes.truths.get(user).context("there is no such user")?;
+        self.fleet.expect_mail(&truth.user, truth).await
     }
 
     /// Migrates these users through the API.

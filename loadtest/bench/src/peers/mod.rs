@@ -34,33 +34,33 @@ struct Extent {
     rate_secs: (u64, u64),
     /// Seconds of a measurement of latency.
     latency_secs: u64,
-    /// Sizes of backlogs.
-    backlogs: &'static [u64],
+    /// Sizes of backlogs, and how many rounds each has.
+    backlogs: &'static [(u64, usize)],
     /// Seconds that enqueueing a backlog, and running from it, may take.
     backlog_secs: (u64, u64),
-    /// Rounds of backlogs.
-    backlog_rounds: usize,
     /// Jobs with keys: in memory, durable.
     keyed_jobs: (u32, u32),
+    /// Rounds of these.
+    keyed_rounds: usize,
 }
 
 const QUICK: Extent = Extent {
     rounds: 1,
     rate_secs: (2, 2),
     latency_secs: 3,
-    backlogs: &[1_000, 100_000],
+    backlogs: &[(1_000, 1), (100_000, 1)],
     backlog_secs: (6, 2),
-    backlog_rounds: 1,
     keyed_jobs: (5_000, 2_500),
+    keyed_rounds: 1,
 };
 const FULL: Extent = Extent {
-    rounds: 5,
-    rate_secs: (20, 10),
-    latency_secs: 30,
-    backlogs: &[1_000, 100_000, 1_000_000],
-    backlog_secs: (900, 10),
-    backlog_rounds: 3,
+    rounds: 3,
+    rate_secs: (10, 5),
+    latency_secs: 20,
+    backlogs: &[(1_000, 3), (100_000, 2), (1_000_000, 1)],
+    backlog_secs: (300, 5),
     keyed_jobs: (20_000, 10_000),
+    keyed_rounds: 2,
 };
 
 /// Jobs that wait when rates are measured: all contestants bear so many.
@@ -124,21 +124,21 @@ fn run(arena: &Arena, contestants: &[Contestant], extent: &Extent) -> Result<Res
             results.add_latency(contestant, arena.latency(contestant, PACE, extent.latency_secs));
         }
     }
-    for round in 0..extent.backlog_rounds {
-        for backlog in extent.backlogs.iter().copied() {
+    for (backlog, rounds) in extent.backlogs.iter().copied() {
+        for round in 0..rounds {
             for contestant in in_turn(contestants, round) {
                 let plan = Plan {
                     backlog,
                     fill_secs: extent.backlog_secs.0,
                     jobs: BACKLOG_JOBS,
                     limit: Duration::from_secs(extent.backlog_secs.1),
-                    loses_redis: extent.backlogs.last() == Some(&backlog),
+                    loses_redis: extent.backlogs.last() == Some(&(backlog, rounds)),
                 };
                 results.add_backlog(contestant, backlog, arena.drain(contestant, plan));
             }
         }
     }
-    for round in 0..extent.backlog_rounds {
+    for round in 0..extent.keyed_rounds {
         for contestant in in_turn(contestants, round).filter(|one| one.keyed) {
             let (jobs, places) = match contestant.mode {
                 Mode::Memory => (extent.keyed_jobs.0, PLACES.0),

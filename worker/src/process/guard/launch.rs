@@ -1,4 +1,4 @@
-//! `dmf-worker exec-child`: the process that becomes the child. It lowers its privileges, ties its life to the
+//! `dmf-guard exec-child`: the process that becomes the child. It lowers its privileges, ties its life to the
 //! guard's and runs the program in its own place.
 
 use std::{

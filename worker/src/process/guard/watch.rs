@@ -1,6 +1,7 @@
 //! The guard's loop: it waits for orders, for the child's end and for the deadline, whichever comes first.
 
 use std::{
+    ffi::CStr,
     fs, io,
     os::{
         fd::{AsFd, OwnedFd, RawFd},
@@ -15,7 +16,7 @@ use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
-        prctl::set_child_subreaper,
+        prctl::{set_child_subreaper, set_name},
         resource::{Resource, setrlimit},
         signal::{SigSet, Signal},
         signalfd::{SfdFlags, SignalFd},
@@ -26,7 +27,7 @@ use nix::{
 };
 
 use super::{
-    EXEC_CHILD,
+    EXEC_CHILD, PROGRAM,
     control::{Incoming, Link},
     family::{Family, Remains, drain},
 };
@@ -41,12 +42,17 @@ use crate::process::{
 /// How long the first order may take to come.
 const START_LIMIT: Duration = Duration::from_mins(1);
 
+/// [`PROGRAM`], for the system.
+const NAME: &CStr = c"dmf-guard";
+
 /// As far as a timer is set; later deadlines count as never.
 const TIMER_LIMIT: Duration = Duration::from_hours(100 * 365 * 24);
 
 /// Guards one child, from the order to start it until nobody of its family lives.
 pub(super) fn run() -> io::Result<()> {
     close_inherited()?;
+    // For people who list processes: it would be the number of a descriptor.
+    set_name(NAME)?;
     Guard::new()?.watch()
 }
 
@@ -318,7 +324,7 @@ impl Guard {
 #[allow(clippy::disallowed_methods, reason = "the guard starts the one child it guards")]
 fn spawn(input: OwnedFd) -> io::Result<Family> {
     // Its own file, whatever was installed at the path since.
-    Family::start(Command::new("/proc/self/exe").arg0("dmf-worker").arg(EXEC_CHILD).env_clear().stdin(input))
+    Family::start(Command::new("/proc/self/exe").arg0(PROGRAM).arg(EXEC_CHILD).env_clear().stdin(input))
 }
 
 /// Turns a system's error into what the worker is told.
