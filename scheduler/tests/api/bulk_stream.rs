@@ -15,7 +15,6 @@ use axum::{
 use dmf_lab::poll_until;
 use futures::{StreamExt as _, stream};
 use serde_json::{Value, json};
-use sqlx::{Connection as _, MySqlConnection};
 use tower::ServiceExt as _;
 
 use crate::{
@@ -55,8 +54,7 @@ async fn a_slow_client_hears_of_what_it_has_sent() {
 async fn the_next_batch_is_read_while_one_is_submitted_and_no_more() {
     let api = Api::start().await;
     api.furnish().await;
-    let url = api.lab.mariadb().url("migration");
-    let mut other = MySqlConnection::connect(&url).await.unwrap();
+    let mut other = api.database().await;
     sqlx::raw_sql("BEGIN; SELECT id FROM targets FOR UPDATE").execute(&mut other).await.unwrap();
     // A batch is full with the first line behind it.
     let read = Arc::new(AtomicUsize::new(0));

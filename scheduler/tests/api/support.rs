@@ -24,6 +24,7 @@ use dmf_shared::{
     store::{BackendState, ClaimRequest, Claimed, Decision, Holder, Options, Registration, Source, Store},
 };
 use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Connection as _, MySqlConnection, Row as _};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use uuid::Uuid;
@@ -187,6 +188,11 @@ impl Api {
         self.app.store.source_by_name("CustomerX").await.unwrap().unwrap()
     }
 
+    /// A connection of its own to the database, for a look behind the API.
+    pub(crate) async fn database(&self) -> MySqlConnection {
+        MySqlConnection::connect(&self.lab.mariadb().url("migration")).await.unwrap()
+    }
+
     /// Submits a first `PRE_SYNC` of this user; its record.
     pub(crate) async fn submit(&self, source_uid: &str) -> Value {
         self.customer("POST", "/users/migrations", first(source_uid)).await.expect(201)
@@ -300,4 +306,10 @@ pub(crate) fn without_times(mut body: Value) -> Value {
         }
     }
     body
+}
+
+/// A counter of the database's server.
+pub(crate) async fn server_status(database: &mut MySqlConnection, name: &str) -> u64 {
+    let show = AssertSqlSafe(format!("SHOW GLOBAL STATUS LIKE '{name}'"));
+    sqlx::raw_sql(show).fetch_one(database).await.unwrap().get::<String, _>(1).parse().unwrap()
 }

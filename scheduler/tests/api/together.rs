@@ -5,20 +5,10 @@ use std::collections::HashSet;
 use dmf_lab::poll_until;
 use futures::future::join_all;
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, Connection as _, MySqlConnection, Row as _};
 
-use crate::support::{Api, PATIENCE, first};
+use crate::support::{Api, PATIENCE, first, server_status};
 
 const SUBMIT: &str = "/users/migrations";
-
-async fn connect(api: &Api) -> MySqlConnection {
-    MySqlConnection::connect(&api.lab.mariadb().url("migration")).await.unwrap()
-}
-
-async fn status(database: &mut MySqlConnection, name: &str) -> u64 {
-    let show = AssertSqlSafe(format!("SHOW GLOBAL STATUS LIKE '{name}'"));
-    sqlx::raw_sql(show).fetch_one(database).await.unwrap().get::<String, _>(1).parse().unwrap()
-}
 
 #[tokio::test]
 async fn each_gets_its_own_answer_and_they_share_commits() {
@@ -38,11 +28,11 @@ async fn each_gets_its_own_answer_and_they_share_commits() {
     let twins = [first("twin"), first("twin")];
     let special = [first("open"), taker, short, moves];
 
-    let mut database = connect(&api).await;
-    let before = status(&mut database, "Com_commit").await;
+    let mut database = api.database().await;
+    let before = server_status(&mut database, "Com_commit").await;
     let all = special.iter().chain(&twins).chain(&fine);
     let answers = join_all(all.map(|body| api.customer("POST", SUBMIT, body.clone()))).await;
-    let shared = status(&mut database, "Com_commit").await - before;
+    let shared = server_status(&mut database, "Com_commit").await - before;
 
     let (special, others) = answers.split_at(special.len());
     assert_eq!(special[0].errors(409), ["sourceUid: migration 1 of this user is open"]);
@@ -72,12 +62,12 @@ async fn each_gets_its_own_answer_and_they_share_commits() {
 async fn a_client_that_goes_away_takes_no_other_along() {
     let api = Api::start().await;
     api.furnish().await;
-    let (mut holder, mut database) = (connect(&api).await, connect(&api).await);
+    let (mut holder, mut database) = (api.database().await, api.database().await);
     sqlx::raw_sql("BEGIN; SELECT id FROM sourcehosts FOR UPDATE").fetch_all(&mut holder).await.unwrap();
 
     let mut gone = Box::pin(api.customer("POST", SUBMIT, first("gone")));
     let wait = poll_until("the submit did not wait for the source host", PATIENCE, async || {
-        let waiting = status(&mut database, "Innodb_row_lock_current_waits").await;
+        let waiting = server_status(&mut database, "Innodb_row_lock_current_waits").await;
         if waiting == 0 { Err("none waits") } else { Ok(()) }
     });
     tokio::select! {
