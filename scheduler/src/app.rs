@@ -32,6 +32,7 @@ use crate::{
     },
     schema::Schema,
     submitter::Submitter,
+    summaries::Summaries,
 };
 
 /// What every handler may use. Cheap to clone.
@@ -61,6 +62,8 @@ pub struct App {
     pub trusted_proxies: Arc<TrustedProxies>,
     /// Single submits.
     pub submitter: Arc<Submitter>,
+    /// Figures over whole journals.
+    pub summaries: Arc<Summaries>,
     /// Wakes the relay after a commit.
     pub relay: Arc<Notify>,
     /// A worker that was silent for so long counts as dead: the time after which its leases are.

@@ -16,3 +16,4 @@ pub mod rotate;
 pub mod schema;
 pub mod settings;
 pub mod submitter;
+pub mod summaries;

@@ -13,6 +13,7 @@ use dmf_scheduler::{
     schema::{self, Schema},
     settings::Settings,
     submitter::Submitter,
+    summaries::Summaries,
 };
 use dmf_shared::{
     config::{self, Environment, ProgramSettings as _},
@@ -141,6 +142,7 @@ async fn run(settings: &Settings, telemetry: Telemetry) -> anyhow::Result<ExitCo
         access: Arc::new(settings.access.clone()),
         management: health::management(settings, &store, &schema, &queue, readiness.clone(), Some(telemetry)),
         submitter: Arc::new(Submitter::new(store.clone(), wake.clone())),
+        summaries: Arc::new(Summaries::new(store.clone())),
         store: store.clone(),
         schema: schema.clone(),
         silence: settings.reaper.silence,

@@ -15,6 +15,7 @@ use dmf_scheduler::{
     schema::Schema,
     settings::Settings,
     submitter::Submitter,
+    summaries::Summaries,
 };
 use dmf_shared::{
     config::{Environment, ProgramSettings as _, Sources},
@@ -118,6 +119,7 @@ impl Api {
                 Some(telemetry),
             ),
             submitter: Submitter::new(store.clone(), Arc::default()).into(),
+            summaries: Summaries::new(store.clone()).into(),
             store,
             schema: Schema::ready(),
             silence: settings.reaper.silence,

@@ -1,12 +1,9 @@
 //! `GET /users/migrations/summary`
 
-use std::collections::BTreeMap;
-
 use axum::{Json, extract::State};
 use dmf_shared::{
     domain::{
         clock::Clock,
-        ids::HostId,
         migration::{Phase, Status},
     },
     store::{Lately, SummaryRow},
@@ -24,6 +21,7 @@ use crate::{
         record::time,
     },
     app::App,
+    summaries::Figures,
 };
 
 /// What the document says of [`summary`].
@@ -93,18 +91,12 @@ struct Rate {
 /// Counts by status, phase and source host, what was moved, how fast it goes, and when it will be done if
 /// it goes on like that.
 pub async fn summary(State(app): State<App>, Customer(source): Customer) -> Result<Json<Summary>> {
-    let rows = app.store.summary(&source).await?;
-    let lately = app.store.ended_lately(&source).await?;
-    let names: BTreeMap<HostId, String> = app.store.sourcehost_names(source.id).await?.into_iter().collect();
-    Ok(Json(body(&rows, lately, &names, Clock::system().now())))
+    let figures = app.summaries.of(&source).await?;
+    Ok(Json(body(&figures, Clock::system().now())))
 }
 
-fn body(
-    rows: &[SummaryRow],
-    lately: Lately,
-    names: &BTreeMap<HostId, String>,
-    now: OffsetDateTime,
-) -> Summary {
+fn body(figures: &Figures, now: OffsetDateTime) -> Summary {
+    let Figures { rows, lately, names, .. } = figures;
     let open = rows
         .iter()
         .filter(|row| !row.status.is_terminal())
@@ -123,8 +115,8 @@ fn body(
         sourcehosts: hosts.collect(),
         moved_message_count: rows.iter().map(|row| row.mails).fold(0, u64::saturating_add),
         moved_size: rows.iter().map(|row| row.bytes).fold(0, u64::saturating_add),
-        rate: rate(lately),
-        eta: eta(open, lately, now).map(time),
+        rate: rate(*lately),
+        eta: eta(open, *lately, now).map(time),
     }
 }
 
